@@ -1,0 +1,1 @@
+"""library.json and the folder behind it."""

@@ -1,0 +1,1 @@
+"""Click verbs, one file a group, lazily loaded."""

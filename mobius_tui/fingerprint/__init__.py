@@ -1,0 +1,1 @@
+"""Decoding, dHash, confidence and the hashing pool."""

@@ -1,0 +1,1 @@
+"""Neighbours, pairs, groups, keepers."""

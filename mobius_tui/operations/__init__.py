@@ -1,0 +1,1 @@
+"""Plain functions of (workspace, options, progress)."""

@@ -1,0 +1,1 @@
+"""Standard library only: atomic files, hashes, backups, history."""

@@ -1,0 +1,63 @@
+"""Text of files, names and rows, made safe to show.
+
+Nothing that comes from outside is markup or terminal control: control and bidirectional characters are shown escaped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+_HIDDEN = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def visible(text: str) -> str:
+    r"""The text with every control, format and bidirectional character escaped.
+
+    Args:
+        text: Anything, lone surrogates included.
+
+    Returns:
+        One line of printable text: ESC becomes ``\x1b``, U+202E becomes ``\u202e``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def csv_cell(text: str) -> str:
+    """The text with a quote before it when a spreadsheet would run it as a formula.
+
+    Args:
+        text: A cell's value.
+
+    Returns:
+        The cell, starting with ``'`` where it started with one of ``= + - @`` or a tab or carriage return.
+    """
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def human_bytes(count: float) -> str:
+    """A size for people, like ``1.2 MB``; count in bytes, powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """A duration for people: ``0.4 s``, ``42 s``, ``3:05``, ``1:02:09``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

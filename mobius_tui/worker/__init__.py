@@ -1,0 +1,1 @@
+"""The background worker: job loop and folder watch."""

@@ -1,0 +1,79 @@
+"""Every act that changed anything, in a file that outlives the database: `.mobius/history.jsonl`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from mobius_tui.system import clock
+
+HISTORY_NAME = "history.jsonl"
+"""The file in the state folder."""
+
+
+def note_act(
+    state: Path,
+    act: str,
+    who: str,
+    *,
+    run_id: str = "",
+    reason: str = "",
+    before: str | None = None,
+    after: str | None = None,
+    details: Mapping[str, object] | None = None,
+) -> None:
+    """Append one act and make it durable.
+
+    Args:
+        state: The state folder.
+        act: What was done: ``migrate``, ``backup``, ``worker start`` and so on.
+        who: The actor.
+        run_id: The run it belongs to.
+        reason: Why, in words.
+        before: SHA-256 of the catalogue before; None when it did not exist or was not touched.
+        after: SHA-256 of the catalogue after; None likewise.
+        details: What else belongs to it, as data.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    record = {
+        "time": clock.iso(clock.now()),
+        "act": act,
+        "who": who,
+        "run": run_id,
+        "reason": reason,
+        "before": before,
+        "after": after,
+        "details": dict(details or {}),
+    }
+    descriptor = os.open(
+        state / HISTORY_NAME, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640
+    )
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        os.write(descriptor, (b"\n" if torn else b"") + json.dumps(record, sort_keys=True).encode() + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_history(state: Path, limit: int = 200) -> list[dict[str, object]]:
+    """The latest acts, oldest first; lines torn by a crash are left out."""
+    try:
+        lines = (state / HISTORY_NAME).read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    acts: list[dict[str, object]] = []
+    for line in lines[-limit:]:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            acts.append(record)
+    return acts

@@ -1,0 +1,88 @@
+"""Events: what happened, for the console, `mobius logs` and the run logs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mobius_tui.system import clock
+
+LEVELS = ("debug", "info", "warning", "error")
+"""Levels, least first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        at: Seconds since the epoch, UTC.
+        event: A short name, like ``image_failed``.
+        message: One sentence; may hold names from outside, so show it through ``visible``.
+        fields: What belongs to it, as data.
+    """
+
+    id: int
+    at: float
+    level: str
+    component: str
+    run_id: str
+    event: str
+    message: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def add_event(
+    connection: sqlite3.Connection,
+    level: str,
+    component: str,
+    event: str,
+    message: str,
+    *,
+    run_id: str = "",
+    fields: Mapping[str, object] | None = None,
+    at: float | None = None,
+) -> None:
+    """Append an event."""
+    connection.execute(
+        "INSERT INTO events(at, level, component, run_id, event, message, fields) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (clock.now() if at is None else at, level, component, run_id, event, message, json.dumps(dict(fields or {}))),
+    )
+
+
+def list_events(
+    connection: sqlite3.Connection, *, after: int = 0, level: str = "debug", run_id: str = "", limit: int = 200
+) -> list[Event]:
+    """The latest events, oldest first.
+
+    Args:
+        connection: The database.
+        after: Only those with a larger id.
+        level: Only this level and above.
+        run_id: Only those of a run.
+        limit: How many at most.
+
+    Returns:
+        Events in order of id.
+    """
+    levels = LEVELS[LEVELS.index(level) :]
+    marks = ", ".join("?" * len(levels))
+    condition = f"id > ? AND level IN ({marks})" + (" AND run_id = ?" if run_id else "")
+    rows = connection.execute(
+        f"SELECT * FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
+        (after, *levels, *([run_id] if run_id else []), limit),
+    ).fetchall()
+    return [
+        Event(
+            r["id"], r["at"], r["level"], r["component"], r["run_id"], r["event"], r["message"], json.loads(r["fields"])
+        )
+        for r in reversed(rows)
+    ]
+
+
+def forget_events(connection: sqlite3.Connection, before: float) -> int:
+    """Delete events older than a time; returns how many."""
+    return connection.execute("DELETE FROM events WHERE at < ?", (before,)).rowcount

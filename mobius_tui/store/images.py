@@ -1,0 +1,165 @@
+"""Known files and the fingerprints of their contents.
+
+A file is known by size, mtime and inode; a fingerprint by the SHA-256 of the bytes, the profile and the decoder. So a
+file that was moved or copied is not decoded again, and no two decoders are mixed.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from mobius_tui.system import clock
+
+_CHUNK = 400
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """What was last seen of a file.
+
+    Attributes:
+        path: Absolute.
+        mtime_ns: -1 when the file was too fresh to trust its time.
+        sha256: Of its content; None when it could not be read.
+        error: Why it could not be read; None when it could.
+        cause: Class of that error.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    inode: int
+    sha256: bytes | None
+    error: str | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What the bytes of an image gave.
+
+    Attributes:
+        status: ``ok``, ``low_confidence`` or ``failed``.
+        dhash: 0 .. 2**64-1; None when failed.
+        environment: For a failure: limits and external decoders it failed under; it is tried again under others.
+        bytes: Size of the file.
+    """
+
+    sha256: bytes
+    profile: str
+    decoder: str
+    status: str
+    dhash: int | None
+    confidence: float | None
+    reason: str | None
+    error: str | None
+    cause: str | None
+    environment: str
+    width: int
+    height: int
+    bytes: int
+    format: str
+
+
+def find_files(connection: sqlite3.Connection, paths: Sequence[str]) -> dict[str, KnownFile]:
+    """What is known of these paths; unknown ones are left out."""
+    found: dict[str, KnownFile] = {}
+    for start in range(0, len(paths), _CHUNK):
+        part = paths[start : start + _CHUNK]
+        marks = ", ".join("?" * len(part))
+        for row in connection.execute(f"SELECT {_FILE} FROM images WHERE path IN ({marks})", tuple(part)):
+            found[row["path"]] = KnownFile(*row)
+    return found
+
+
+_FILE = "path, size, mtime_ns, inode, sha256, error, cause"
+
+
+def find_moved(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: int) -> bytes | None:
+    """The content's SHA-256 of a file that had this size, mtime and inode under another name; None when none had."""
+    row = connection.execute(
+        "SELECT sha256 FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL",
+        (inode, size, mtime_ns),
+    ).fetchone()
+    return None if row is None else bytes(row["sha256"])
+
+
+def all_files(connection: sqlite3.Connection) -> Iterator[KnownFile]:
+    """Every known file, in order of path; read in pages, so no read transaction is long."""
+    last = ""
+    while True:
+        rows = connection.execute(
+            f"SELECT {_FILE} FROM images WHERE path > ? ORDER BY path LIMIT 5000", (last,)
+        ).fetchall()
+        if not rows:
+            return
+        yield from (KnownFile(*row) for row in rows)
+        last = rows[-1]["path"]
+
+
+def keep_files(connection: sqlite3.Connection, files: Iterable[KnownFile]) -> None:
+    """Write what is known of files; inside a transaction of the caller."""
+    at = clock.now()
+    connection.executemany(
+        f"INSERT INTO images({_FILE}, seen_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path) DO UPDATE SET"
+        " size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, sha256 = excluded.sha256,"
+        " error = excluded.error, cause = excluded.cause, seen_at = excluded.seen_at",
+        ((f.path, f.size, f.mtime_ns, f.inode, f.sha256, f.error, f.cause, at) for f in files),
+    )
+
+
+def forget_files(connection: sqlite3.Connection, paths: Iterable[str]) -> None:
+    """Drop files that are gone; their fingerprints stay, for they belong to the content."""
+    connection.executemany("DELETE FROM images WHERE path = ?", ((path,) for path in paths))
+
+
+def find_fingerprints(
+    connection: sqlite3.Connection, contents: Iterable[bytes], profile: str, decoder: str
+) -> dict[bytes, Fingerprint]:
+    """Fingerprints of these contents in one profile and decoder; unknown contents are left out."""
+    wanted = list(dict.fromkeys(contents))
+    found: dict[bytes, Fingerprint] = {}
+    for start in range(0, len(wanted), _CHUNK):
+        part = wanted[start : start + _CHUNK]
+        marks = ", ".join("?" * len(part))
+        rows = connection.execute(
+            f"SELECT {_PRINT} FROM fingerprints WHERE sha256 IN ({marks}) AND profile = ? AND decoder = ?",
+            (*part, profile, decoder),
+        )
+        for row in rows:
+            found[bytes(row["sha256"])] = _fingerprint(row)
+    return found
+
+
+_PRINT = (
+    "sha256, profile, decoder, status, dhash, confidence, reason, error, cause, environment,"
+    " width, height, bytes, format"
+)
+
+
+def keep_fingerprints(connection: sqlite3.Connection, prints: Iterable[Fingerprint]) -> None:
+    """Write fingerprints; inside a transaction of the caller."""
+    connection.executemany(
+        f"INSERT OR REPLACE INTO fingerprints({_PRINT}) VALUES({', '.join('?' * 14)})",
+        (
+            (
+                p.sha256, p.profile, p.decoder, p.status, None if p.dhash is None else p.dhash.to_bytes(8, "big"),
+                p.confidence, p.reason, p.error, p.cause, p.environment, p.width, p.height, p.bytes, p.format,
+            )
+            for p in prints
+        ),
+    )  # fmt: skip
+
+
+def _fingerprint(row: sqlite3.Row) -> Fingerprint:
+    values = list(row)
+    values[0] = bytes(values[0])
+    values[4] = None if values[4] is None else int.from_bytes(values[4], "big")
+    return Fingerprint(*values)
+
+
+def count_images(connection: sqlite3.Connection) -> int:
+    """How many files are known."""
+    return int(connection.execute("SELECT count(*) FROM images").fetchone()[0])

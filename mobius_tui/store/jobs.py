@@ -1,0 +1,247 @@
+"""Jobs: what was asked for, by whom, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from mobius_tui.errors import BadInput
+from mobius_tui.store.database import writing
+from mobius_tui.system import clock
+from mobius_tui.system.processes import is_alive
+
+ACTIVE = ("queued", "running", "paused")
+"""States of a job that is not over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One row of the table of jobs.
+
+    Attributes:
+        state: ``queued``, ``running``, ``paused``, ``done``, ``failed``, ``cancelled``; ``interrupted`` is shown for a
+            running or paused one whose process is gone: the next start of the worker, or of the verb, goes on with it.
+        wanted: What people last asked for: ``run``, ``pause`` or ``cancel``.
+        rate: Images a second, without paused time; None before it is known.
+        eta_s: Seconds left; None before it is known.
+        summary: The operation's result, once it is over.
+    """
+
+    id: int
+    kind: str
+    state: str
+    wanted: str
+    wanted_by: str
+    options: Mapping[str, Any]
+    run_id: str
+    requested_by: str
+    requested_at: float
+    reason: str
+    started_at: float | None
+    finished_at: float | None
+    owner: str
+    phase: str
+    total: int | None
+    done: int
+    failed: int
+    missing: int
+    low: int
+    exact: int
+    waiting: int
+    decoded: int
+    rate: float | None
+    eta_s: float | None
+    exit_code: int | None
+    error: str
+    summary: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        """Whether it is not over."""
+        return self.state in {*ACTIVE, "interrupted"}
+
+
+_COLUMNS = ", ".join(name for name in Job.__dataclass_fields__)
+
+
+def add_job(
+    connection: sqlite3.Connection,
+    kind: str,
+    options: Mapping[str, object],
+    requested_by: str,
+    *,
+    reason: str = "",
+    owner: str = "",
+) -> Job:
+    """Ask for a job, or note one that this process runs itself.
+
+    Args:
+        connection: The database.
+        kind: ``migrate`` or ``dry-run``.
+        options: Plain data; never a command.
+        requested_by: The actor.
+        reason: Why, in words.
+        owner: Token of the process that runs it at once; empty puts it in the worker's queue.
+
+    Returns:
+        The row.
+    """
+    at = clock.now()
+    with writing(connection):
+        run_id = _free_run_id(connection, kind, at)
+        if owner:
+            options = {**options, "foreground": True}
+        cursor = connection.execute(
+            "INSERT INTO jobs(kind, state, options, run_id, requested_by, requested_at, reason, started_at, owner,"
+            " heartbeat_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                kind,
+                "running" if owner else "queued",
+                json.dumps(dict(options), sort_keys=True),
+                run_id,
+                requested_by,
+                at,
+                reason,
+                at if owner else None,
+                owner,
+                at,
+            ),
+        )
+    return find_job(connection, int(cursor.lastrowid or 0))
+
+
+def _free_run_id(connection: sqlite3.Connection, kind: str, at: float) -> str:
+    name = "migration" if kind == "migrate" else kind
+    while True:
+        run_id = f"{name}-{clock.stamp(at)}"
+        if connection.execute("SELECT 1 FROM jobs WHERE run_id = ?", (run_id,)).fetchone() is None:
+            return run_id
+        at += 1
+
+
+def find_job(connection: sqlite3.Connection, job_id: int) -> Job:
+    """The job with this number.
+
+    Raises:
+        BadInput: There is none.
+    """
+    row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    if row is None:
+        raise BadInput(f"there is no job {job_id}", fix="`mobius jobs --all` lists them")
+    return _job(row)
+
+
+def list_jobs(connection: sqlite3.Connection, *, active_only: bool = False, limit: int = 50) -> list[Job]:
+    """Jobs, newest first."""
+    where = f"WHERE state IN {ACTIVE}" if active_only else ""
+    rows = connection.execute(f"SELECT {_COLUMNS} FROM jobs {where} ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
+    return [_job(row) for row in rows]
+
+
+def claim_next(connection: sqlite3.Connection, owner: str) -> Job | None:
+    """Take the oldest queued job, or one of the worker's whose process died.
+
+    Args:
+        connection: The database.
+        owner: Token of the worker that will run it.
+
+    Returns:
+        The job, now running (or paused when that is wanted); None when there is none.
+    """
+    with writing(connection):
+        rows = connection.execute(
+            f"SELECT {_COLUMNS} FROM jobs WHERE state IN {ACTIVE}"
+            " AND json_extract(options, '$.foreground') IS NULL ORDER BY id"
+        ).fetchall()
+        for row in rows:
+            if row["state"] != "queued" and is_alive(row["owner"]):
+                continue
+            connection.execute(
+                "UPDATE jobs SET state = 'running', owner = ?, started_at = coalesce(started_at, ?), heartbeat_at = ?"
+                " WHERE id = ?",
+                (owner, clock.now(), clock.now(), row["id"]),
+            )
+            return find_job(connection, int(row["id"]))
+    return None
+
+
+def ask(connection: sqlite3.Connection, job_id: int, wanted: str, who: str) -> Job:
+    """Ask a job to pause, go on or end.
+
+    Args:
+        connection: The database.
+        job_id: Which.
+        wanted: ``pause``, ``run`` or ``cancel``.
+        who: The actor.
+
+    Returns:
+        The job as it is now; a queued or interrupted one is cancelled at once.
+
+    Raises:
+        BadInput: There is no such job, or it is over.
+    """
+    with writing(connection):
+        job = find_job(connection, job_id)
+        if not job.active:
+            raise BadInput(f"job {job_id} is over ({job.state})", fix="`mobius jobs` lists the running ones")
+        connection.execute("UPDATE jobs SET wanted = ?, wanted_by = ? WHERE id = ?", (wanted, who, job_id))
+        if wanted == "cancel" and (job.state in {"queued", "interrupted"}):
+            connection.execute(
+                "UPDATE jobs SET state = 'cancelled', finished_at = ?, exit_code = 130, error = ? WHERE id = ?",
+                (clock.now(), f"cancelled by {who}", job_id),
+            )
+    return find_job(connection, job_id)
+
+
+def wanted_of(connection: sqlite3.Connection, job_id: int) -> tuple[str, str]:
+    """What people last asked of a job, and who."""
+    row = connection.execute("SELECT wanted, wanted_by FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return (str(row["wanted"]), str(row["wanted_by"])) if row else ("cancel", "")
+
+
+_PROGRESS = {
+    "state",
+    "phase",
+    "total",
+    "done",
+    "failed",
+    "missing",
+    "low",
+    "exact",
+    "waiting",
+    "decoded",
+    "rate",
+    "eta_s",
+}
+
+
+def update_job(connection: sqlite3.Connection, job_id: int, **values: object) -> None:
+    """Write a job's progress: state, phase, total, done, failed, missing, low, exact, waiting, decoded, rate, eta_s."""
+    if not values.keys() <= _PROGRESS:
+        raise ValueError(f"no progress columns: {sorted(values.keys() - _PROGRESS)}")
+    columns = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(
+        f"UPDATE jobs SET {columns}, heartbeat_at = ? WHERE id = ?", (*values.values(), clock.now(), job_id)
+    )
+
+
+def finish_job(
+    connection: sqlite3.Connection, job_id: int, state: str, exit_code: int, error: str, summary: Mapping[str, object]
+) -> None:
+    """Note how a job ended: ``done``, ``failed`` or ``cancelled``."""
+    connection.execute(
+        "UPDATE jobs SET state = ?, exit_code = ?, error = ?, summary = ?, finished_at = ?, eta_s = NULL WHERE id = ?",
+        (state, exit_code, error, json.dumps(dict(summary), sort_keys=True), clock.now(), job_id),
+    )
+
+
+def _job(row: sqlite3.Row) -> Job:
+    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a Row iterates over values)
+    values["options"] = json.loads(values["options"])
+    values["summary"] = json.loads(values["summary"])
+    if values["state"] in {"running", "paused"} and not is_alive(values["owner"]):
+        values["state"] = "interrupted"
+    return Job(**values)

@@ -1,0 +1,133 @@
+"""Figures of the hashing work: from raw durations, never from buckets."""
+
+from __future__ import annotations
+
+import array
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mobius_tui.system import clock
+
+WINDOW_S = 900.0
+"""Averages, p95 and rates cover this many seconds."""
+
+TREND_POINTS = 30
+"""Points of a trend line: half a minute each over the window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Metrics of the last 15 minutes; None where nothing was measured.
+
+    Attributes:
+        average_ms: Mean time of one image, milliseconds.
+        p95_ms: 95th percentile of it.
+        failure_rate: Fraction 0..1 of images that failed.
+        rate_per_hour: Images in the window, scaled to an hour.
+        images: Images measured in the window.
+        failed: Those that failed.
+        trend_average: ``TREND_POINTS`` means, oldest first, None where nothing ran.
+        trend_p95: The same for the 95th percentile.
+        trend_rate: Images a second per point.
+        trend_failed: Failure fractions.
+    """
+
+    average_ms: float | None
+    p95_ms: float | None
+    failure_rate: float | None
+    rate_per_hour: float | None
+    images: int
+    failed: int
+    trend_average: tuple[float | None, ...]
+    trend_p95: tuple[float | None, ...]
+    trend_rate: tuple[float | None, ...]
+    trend_failed: tuple[float | None, ...]
+
+
+def keep_batch(
+    connection: sqlite3.Connection,
+    run_id: str,
+    durations_ms: Sequence[float],
+    *,
+    failed: int,
+    low: int,
+    size: int,
+    at: float | None = None,
+) -> None:
+    """Note a batch of images: their durations in ms, how many failed or are of low confidence, their bytes."""
+    connection.execute(
+        "INSERT INTO batches(at, run_id, images, failed, low, bytes, durations) VALUES(?, ?, ?, ?, ?, ?, ?)",
+        (
+            clock.now() if at is None else at,
+            run_id,
+            len(durations_ms),
+            failed,
+            low,
+            size,
+            array.array("f", durations_ms).tobytes(),
+        ),
+    )
+
+
+def read_figures(connection: sqlite3.Connection, now: float) -> Figures:
+    """The figures of the 15 minutes before ``now``."""
+    rows = connection.execute(
+        "SELECT at, images, failed, durations FROM batches WHERE at > ? AND at <= ? ORDER BY at", (now - WINDOW_S, now)
+    ).fetchall()
+    points: list[array.array[float]] = [array.array("f") for _ in range(TREND_POINTS)]
+    counts, fails = [0] * TREND_POINTS, [0] * TREND_POINTS
+    step = WINDOW_S / TREND_POINTS
+    for row in rows:
+        point = min(TREND_POINTS - 1, int((row["at"] - (now - WINDOW_S)) / step))
+        points[point].frombytes(row["durations"])
+        counts[point] += row["images"]
+        fails[point] += row["failed"]
+    every = sorted(value for point in points for value in point)
+    images, failed = sum(counts), sum(fails)
+    return Figures(
+        average_ms=sum(every) / len(every) if every else None,
+        p95_ms=_percentile(every, 0.95),
+        failure_rate=failed / images if images else None,
+        rate_per_hour=images * 3600 / WINDOW_S if images else None,
+        images=images,
+        failed=failed,
+        trend_average=tuple(sum(p) / len(p) if p else None for p in points),
+        trend_p95=tuple(_percentile(sorted(p), 0.95) for p in points),
+        trend_rate=tuple(n / step if n else None for n in counts),
+        trend_failed=tuple(f / n if n else None for f, n in zip(fails, counts, strict=True)),
+    )
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float | None:
+    """Nearest rank: the least value that at least this share of all does not exceed."""
+    if not ordered:
+        return None
+    rank = -(-len(ordered) * round(share * 100) // 100)
+    return ordered[max(0, rank - 1)]
+
+
+def keep_sample(
+    connection: sqlite3.Connection, figures: Figures, queue: int, images: int, hashed: int, now: float
+) -> None:
+    """Note the figures of a minute; kept for 60 days."""
+    minute = int(now // 60 * 60)
+    connection.execute(
+        "INSERT OR REPLACE INTO samples VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            minute,
+            figures.average_ms,
+            figures.p95_ms,
+            figures.failure_rate,
+            figures.rate_per_hour,
+            queue,
+            images,
+            hashed,
+        ),
+    )
+
+
+def forget_old(connection: sqlite3.Connection, now: float) -> None:
+    """Delete batches older than a day and samples older than 60 days."""
+    connection.execute("DELETE FROM batches WHERE at < ?", (now - 86_400,))
+    connection.execute("DELETE FROM samples WHERE at < ?", (now - 60 * 86_400,))

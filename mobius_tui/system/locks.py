@@ -1,0 +1,183 @@
+"""Advisory locks that die with their process: flock, or msvcrt where that is missing.
+
+``lockf`` is unusable (lost when any descriptor of the file closes), PID files and leases lie after kill -9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.system import clock
+from mobius_tui.text import visible
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a lock, as the holder wrote it; a hint for people, never the truth."""
+
+    who: str
+    since: float
+    purpose: str
+    pid: int
+
+
+class FileLock:
+    """An exclusive lock on a file, held until released or the process ends.
+
+    Args:
+        path: The lock file; created when missing, never deleted (deleting would race).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self, who: str, purpose: str, *, wait_s: float = 0.0) -> bool:
+        """Take the lock and write who holds it.
+
+        Args:
+            who: The actor.
+            purpose: What for, in words.
+            wait_s: Seconds to try.
+
+        Returns:
+            Whether it is held now.
+
+        Raises:
+            EnvironmentFailed: The lock file cannot be opened.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"the lock cannot be opened: {error.strerror}",
+                where=visible(str(self.path)),
+                fix="check the folder's permissions",
+            ) from error
+        deadline = time.monotonic() + wait_s
+        while not _try_lock(descriptor):
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return False
+            time.sleep(0.05)
+        body = json.dumps({"who": who, "since": clock.now(), "purpose": purpose, "pid": os.getpid()}).encode()
+        with contextlib.suppress(OSError):  # the body is a hint; the lock itself is held even on a full disk
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, body, 0)
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Give the lock back; harmless when it is not held."""
+        if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds the lock."""
+        return self._descriptor is not None
+
+
+def holder_of(path: Path) -> Holder | None:
+    """Who holds the lock of a file now.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        The holder, ``Holder("?", ...)`` when held by one who left no name; None when it is free.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    except OSError:
+        return None
+    try:
+        if _try_lock(descriptor, shared=True):
+            return None
+        return _read_holder(os.pread(descriptor, 65536, 0))
+    finally:
+        os.close(descriptor)
+
+
+def _read_holder(body: bytes) -> Holder:
+    try:
+        found = json.loads(body)
+        return Holder(str(found["who"]), float(found["since"]), str(found["purpose"]), int(found["pid"]))
+    except (ValueError, KeyError, TypeError):
+        return Holder("?", 0.0, "?", 0)
+
+
+@contextlib.contextmanager
+def catalogue_lock(catalogue: Path, who: str, purpose: str, *, wait_s: float = 0.0) -> Iterator[FileLock]:
+    """Hold the lock of a catalogue for one operation.
+
+    Args:
+        catalogue: The ``library.json``; symlinks are followed, the lock lies beside the real file.
+        who: The actor.
+        purpose: Shown to whoever finds it taken.
+        wait_s: Seconds to try.
+
+    Yields:
+        The held lock.
+
+    Raises:
+        EnvironmentFailed: Another process holds it: says who, since when and what for.
+    """
+    lock = FileLock(catalogue_lock_path(catalogue))
+    if not lock.acquire(who, purpose, wait_s=wait_s):
+        raise taken_error(lock.path)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def catalogue_lock_path(catalogue: Path) -> Path:
+    """The lock file beside the real catalogue."""
+    real = Path(os.path.realpath(catalogue))
+    return real.with_name(f".{real.name}.lock")
+
+
+def taken_error(path: Path) -> EnvironmentFailed:
+    """The error that says who holds a lock, since when and what for."""
+    holder = holder_of(path)
+    if holder is None or not holder.since:
+        return EnvironmentFailed("another process holds the library", fix="try again, `mobius jobs` shows what runs")
+    return EnvironmentFailed(
+        f"{visible(holder.who)} holds the library since {clock.iso(holder.since)}"
+        f" for {visible(holder.purpose)} (PID {holder.pid})",
+        fix="wait for it, or see `mobius jobs`",
+    )
+
+
+def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    try:
+        import fcntl
+    except ImportError:
+        return _try_lock_windows(descriptor)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _try_lock_windows(descriptor: int) -> bool:
+    import msvcrt
+
+    os.lseek(descriptor, 1 << 30, os.SEEK_SET)
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""Processes: a name that outlives PID reuse, whether one is alive, and starting one that outlives the terminal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def process_token(pid: int | None = None) -> str:
+    """A name for a process that no later process has: boot id, PID and start time.
+
+    Args:
+        pid: The process; None means this one.
+
+    Returns:
+        A text without spaces; empty when there is no such process.
+    """
+    number = os.getpid() if pid is None else pid
+    started = _start_time(number)
+    return f"{_boot_id()}:{number}:{started}" if started else ""
+
+
+def is_alive(token: str) -> bool:
+    """Whether the process with this token still runs."""
+    parts = token.split(":")
+    return len(parts) == 3 and parts[1].isdigit() and process_token(int(parts[1])) == token
+
+
+def pid_of(token: str) -> int | None:
+    """The PID in a token; None when it holds none."""
+    parts = token.split(":")
+    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return "boot"
+
+
+def _start_time(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return _portable_start_time(pid)
+    fields = stat.rpartition(")")[2].split()
+    return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _portable_start_time(pid: int) -> str:
+    if sys.platform == "linux":
+        return ""
+    if sys.platform == "win32":
+        return _windows_start_time(pid)
+    answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return answer.stdout.strip().replace(" ", "_").replace(":", ".")
+
+
+def _windows_start_time(pid: int) -> str:
+    import ctypes
+
+    kernel = ctypes.windll.kernel32  # type: ignore[attr-defined]
+    handle = kernel.OpenProcess(0x1000, False, pid)  # PROCESS_QUERY_LIMITED_INFORMATION
+    if not handle:
+        return ""
+    times = (ctypes.c_ulonglong * 4)()
+    known = kernel.GetProcessTimes(handle, *(ctypes.byref(times, 8 * n) for n in range(4)))
+    kernel.CloseHandle(handle)
+    return str(times[0]) if known and not times[1] else ""
+
+
+def start_detached(arguments: Sequence[str], cwd: Path, environ: Mapping[str, str], output: Path) -> int:
+    """Start a program in a session of its own, without a terminal.
+
+    Args:
+        arguments: Program and its arguments.
+        cwd: Its working folder.
+        environ: Its environment.
+        output: File that takes its stdout and stderr, appended.
+
+    Returns:
+        Its PID.
+    """
+    with output.open("ab") as sink:
+        options: dict[str, object] = {"start_new_session": True}
+        if sys.platform == "win32":
+            options = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
+        child = subprocess.Popen(
+            list(arguments),
+            cwd=cwd,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            close_fds=True,
+            **options,  # type: ignore[call-overload]
+        )
+    return int(child.pid)

@@ -1,0 +1,164 @@
+"""The workspace: one folder, its paths, its settings, and who acts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobius_tui.errors import BadInput
+from mobius_tui.settings import TOML_NAME, Settings, Sourced, load_settings
+from mobius_tui.text import visible
+
+CATALOGUE_NAME = "library.json"
+"""Name of the catalogue file."""
+
+_MARKS = ("library", "backups", "logs", "review", "themes", TOML_NAME, ".mobius", CATALOGUE_NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace's folder, settings and the person or program acting in it.
+
+    Attributes:
+        root: Absolute folder.
+        sourced: Settings and their sources.
+        actor: Login name that is recorded with every act.
+    """
+
+    root: Path
+    sourced: Sourced
+    actor: str
+
+    @property
+    def settings(self) -> Settings:
+        """The effective settings."""
+        return self.sourced.values
+
+    @property
+    def library(self) -> Path:
+        """Folder of the images."""
+        return self._path(self.settings.library)
+
+    @property
+    def backups(self) -> Path:
+        """Folder of the backups."""
+        return self._path(self.settings.backups)
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the logs."""
+        return self._path(self.settings.logs)
+
+    @property
+    def review(self) -> Path:
+        """Folder of review exports."""
+        return self._path(self.settings.review)
+
+    @property
+    def themes(self) -> Path:
+        """Folder of the workspace's own colour themes."""
+        return self._path(self.settings.themes)
+
+    @property
+    def state(self) -> Path:
+        """Folder of database, locks and checkpoints."""
+        return self._path(self.settings.state_dir)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.state / "mobius.db"
+
+    @property
+    def worker_lock(self) -> Path:
+        """The file whose flock the worker holds for life."""
+        return self.state / "worker.lock"
+
+    @property
+    def catalogue(self) -> Path:
+        """The catalogue file, existing or to be written.
+
+        Raises:
+            BadInput: Both the library and the workspace hold a ``library.json`` and no setting chooses.
+        """
+        if self.settings.catalogue:
+            return self._path(self.settings.catalogue)
+        inside, beside = self.library / CATALOGUE_NAME, self.root / CATALOGUE_NAME
+        if inside == beside or not beside.exists():
+            return inside
+        if inside.exists():
+            raise BadInput(
+                f"two catalogues: {visible(str(inside))} and {visible(str(beside))}",
+                fix=f"remove one, or set `catalogue` in {TOML_NAME}",
+            )
+        return beside
+
+    def _path(self, name: str) -> Path:
+        return self.root / Path(name).expanduser()
+
+
+def open_workspace(
+    root: Path, flags: Mapping[str, object], environ: Mapping[str, str], actor: str, *, lenient: bool = False
+) -> Workspace:
+    """The workspace in a folder; nothing is created.
+
+    Args:
+        root: The folder.
+        flags: Settings given as flags.
+        environ: The process environment.
+        actor: Who acts.
+        lenient: A broken ``mobius.toml`` is a warning, not an error.
+
+    Returns:
+        The workspace.
+
+    Raises:
+        BadInput: The folder is no workspace, or its settings are wrong.
+    """
+    root = root.expanduser().absolute()
+    if not is_workspace(root):
+        raise BadInput(
+            f"no workspace in {visible(str(root))}",
+            fix="`mobius init` makes an empty one here, `mobius demo` a small one with images",
+        )
+    return Workspace(root, load_settings(root, flags, environ, lenient=lenient), actor)
+
+
+def is_workspace(root: Path) -> bool:
+    """Whether a folder holds anything that makes it a workspace."""
+    return any((root / mark).exists() for mark in _MARKS)
+
+
+FOLDERS = {
+    "library": "The images, any depth, and their catalogue library.json.",
+    "backups": "Verified backups of the catalogue, each with its .sha256 and .meta.json.",
+    "logs": "JSON logs, one run log per operation, and dry-run reports.",
+    "review": "Exports of doubtful pairs, decisions and quarantined files.",
+    "themes": "Colour themes, a TOML file each; they add to the built-in ones or override them by name.",
+}
+"""The folders of a workspace and what each is for."""
+
+
+def init_workspace(root: Path) -> list[Path]:
+    """Make an empty workspace; what exists is left alone.
+
+    Args:
+        root: The folder, made when missing.
+
+    Returns:
+        What was created.
+    """
+    created: list[Path] = []
+    for name, purpose in FOLDERS.items():
+        folder = root / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            created.append(folder)
+            if name != "library":
+                (folder / "README.md").write_text(purpose + "\n", encoding="utf-8")
+    state = root / ".mobius"
+    if not state.exists():
+        state.mkdir(mode=0o700)
+        created.append(state)
+    return created

@@ -1,0 +1,285 @@
+"""Catalogue backups: made, read back, listed and verified with the standard library alone.
+
+A backup is `library.json.bak.<stamp>`, beside it `<name>.sha256` (for `sha256sum -c`, bare names) and `<name>.meta.json`.
+The side files come first and the backup last, so that a backup with a name is a whole one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobius_tui.errors import BadInput, EnvironmentFailed, ProcessingFailed
+from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
+from mobius_tui.recovery.hashes import sha256_file
+from mobius_tui.system import clock
+from mobius_tui.text import visible
+
+PREFIX = "library.json.bak."
+"""Start of every catalogue backup's name."""
+
+_SIDES = (".sha256", ".meta.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """One backup, as its folder and side files tell.
+
+    Attributes:
+        at: When it was made (its stamp), seconds since the epoch.
+        size: Bytes.
+        state: ``verified`` when it was read back and not changed in size since; ``unverified`` otherwise.
+        verified_at: When it was last read back whole; None when never.
+        images: Entries of the catalogue; None when unknown.
+        sha256: Hex digest by its side file; empty when that is missing.
+    """
+
+    name: str
+    path: Path
+    at: float
+    size: int
+    reason: str
+    who: str
+    state: str
+    verified_at: float | None
+    images: int | None
+    sha256: str
+    pinned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a verification found.
+
+    Attributes:
+        state: ``good``, ``corrupt``, ``missing`` or ``unreadable``.
+        sentence: The same in words.
+    """
+
+    name: str
+    state: str
+    sentence: str
+
+
+def create_backup(
+    catalogue: Path, folder: Path, *, reason: str, who: str, details: Mapping[str, object] | None = None
+) -> Backup:
+    """Copy the catalogue into the folder of the backups, durably, and read it back.
+
+    Args:
+        catalogue: The file to keep.
+        folder: Where backups lie; made when missing.
+        reason: Why, in a word or sentence.
+        who: The actor.
+        details: Counts and versions for the meta file.
+
+    Returns:
+        The verified backup.
+
+    Raises:
+        BadInput: There is no catalogue to keep.
+        EnvironmentFailed: The copy could not be made or read back.
+    """
+    try:
+        digest = sha256_file(catalogue)
+    except FileNotFoundError as error:
+        raise BadInput(
+            "there is no catalogue to back up", where=visible(str(catalogue)), fix="run `mobius migrate`"
+        ) from error
+    _make_folder(folder)
+    stamp, name = _free_name(folder)
+    now = clock.now()
+    meta = {
+        "name": name,
+        "created": clock.iso(now),
+        "reason": reason,
+        "who": who,
+        "sha256": digest,
+        "size": catalogue.stat().st_size,
+        "verified": clock.iso(now),
+        **(details or {}),
+    }
+    path = folder / name
+    try:
+        write_atomic(folder / f"{name}.sha256", [f"{digest}  {name}\n".encode()], expect=ABSENT)
+        write_atomic(
+            folder / f"{name}.meta.json", [json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"], expect=ABSENT
+        )
+        written = write_atomic(path, _chunks(catalogue), expect=ABSENT)
+        if written != digest:
+            raise EnvironmentFailed(
+                "the catalogue was changed while it was backed up, the backup is dropped",
+                where=name,
+                fix="run it again",
+            )
+    except BaseException:
+        for side in ("", *_SIDES):
+            with contextlib.suppress(OSError):
+                (folder / f"{name}{side}").unlink()
+        raise
+    tighten(path)
+    return _read_backup(folder, name, clock.from_stamp(stamp) or now)
+
+
+def tighten(path: Path) -> None:
+    """Make a backup and its side files 0640 or tighter."""
+    for side in ("", *_SIDES):
+        with contextlib.suppress(OSError):
+            part = path.with_name(path.name + side)
+            part.chmod(part.stat().st_mode & 0o640)
+
+
+def list_backups(folder: Path) -> list[Backup]:
+    """The catalogue backups of a folder, newest first; nothing is read but names, sizes and side files."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        at = clock.from_stamp(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
+        if at is not None:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(_read_backup(folder, name, at))
+    return sorted(found, key=lambda backup: (backup.at, backup.name), reverse=True)
+
+
+def verify_backup(folder: Path, name: str) -> Verdict:
+    """Read a backup whole and compare it with its side file.
+
+    Args:
+        folder: Where the backups lie.
+        name: A backup's bare name.
+
+    Returns:
+        The verdict; a good one is noted in the meta file.
+    """
+    path = folder / name
+    shown = visible(name)
+    try:
+        wanted = _recorded_digest(folder, name)
+        found = sha256_file(path)
+    except FileNotFoundError as error:
+        gone = "its .sha256 file" if str(error.filename).endswith(".sha256") else "the backup file"
+        return Verdict(name, "missing", f"{shown}: {gone} is missing")
+    except (OSError, UnicodeDecodeError) as error:
+        return Verdict(
+            name, "unreadable", f"{shown}: cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
+        )
+    if not wanted:
+        return Verdict(name, "corrupt", f"{shown}: its .sha256 file holds no hash")
+    if found != wanted:
+        return Verdict(name, "corrupt", f"{shown}: its hash is {found[:12]}..., {wanted[:12]}... was recorded")
+    problem = _not_a_catalogue(path)
+    if problem:
+        return Verdict(name, "corrupt", f"{shown}: {problem}")
+    _note_verified(folder, name)
+    return Verdict(name, "good", f"{shown}: good, SHA-256 {found[:12]}..., check by hand: sha256sum -c {shown}.sha256")
+
+
+def require_good(folder: Path, name: str) -> None:
+    """Verify a backup and insist.
+
+    Raises:
+        ProcessingFailed: It is not good.
+    """
+    verdict = verify_backup(folder, name)
+    if verdict.state != "good":
+        raise ProcessingFailed(
+            f"the backup is {verdict.state}: {verdict.sentence}", fix="`mobius backup create` makes a new one"
+        )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"the folder of the backups cannot be made: {error.strerror}",
+            where=visible(str(folder)),
+            fix="check its owner",
+        ) from error
+
+
+def _free_name(folder: Path) -> tuple[str, str]:
+    """A stamp that no backup has; a taken one waits for the next second."""
+    while True:
+        stamp = clock.stamp(clock.now())
+        name = f"{PREFIX}{stamp}"
+        if not any((folder / f"{name}{side}").exists() for side in ("", *_SIDES)):
+            return stamp, name
+        time.sleep(0.05)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            yield chunk
+
+
+def _recorded_digest(folder: Path, name: str) -> str:
+    line = (folder / f"{name}.sha256").read_text(encoding="ascii", errors="strict")
+    digest = line.split()[0].lower() if line.split() else ""
+    return digest if len(digest) == 64 and all(c in "0123456789abcdef" for c in digest) else ""
+
+
+def _not_a_catalogue(path: Path) -> str:
+    """Why the content could not serve as a catalogue; empty when it could."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return "it is not JSON, as it was when it was made"
+    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
+        return "it holds no array of images"
+    return ""
+
+
+def _note_verified(folder: Path, name: str) -> None:
+    meta = _read_meta(folder, name)
+    meta["verified"] = clock.iso(clock.now())
+    with contextlib.suppress(EnvironmentFailed, Changed, OSError):  # a read-only folder can still be verified
+        write_atomic(folder / f"{name}.meta.json", [json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"])
+
+
+def _read_meta(folder: Path, name: str) -> dict[str, object]:
+    try:
+        meta = json.loads((folder / f"{name}.meta.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def _read_backup(folder: Path, name: str, at: float) -> Backup:
+    meta = _read_meta(folder, name)
+    size = (folder / name).stat().st_size
+    try:
+        digest = _recorded_digest(folder, name)
+    except (OSError, UnicodeDecodeError):
+        digest = ""
+    verified = _seconds(meta.get("verified"))
+    whole = bool(digest) and meta.get("size") == size and verified is not None
+    images = meta.get("images")
+    return Backup(
+        name=name,
+        path=folder / name,
+        at=at,
+        size=size,
+        reason=str(meta.get("reason", "")),
+        who=str(meta.get("who", "")),
+        state="verified" if whole else "unverified",
+        verified_at=verified,
+        images=images if isinstance(images, int) else None,
+        sha256=digest,
+        pinned=meta.get("pinned") is True,
+    )
+
+
+def _seconds(text: object) -> float | None:
+    if not isinstance(text, str):
+        return None
+    return clock.from_stamp(text.replace("-", "").replace(":", ""))

@@ -5,15 +5,14 @@ Standard library only: rollback and guard read these before anything third-party
 
 from __future__ import annotations
 
-import difflib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from mobius_tui.errors import BadInput
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.text import visible
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -64,11 +63,24 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """Settings and where each value came from."""
+    """Settings and where each value came from.
+
+    Attributes:
+        values: What holds.
+        sources: By setting: ``flag``, a variable's name, ``mobius.toml``, ``mobius.toml [env.NAME]`` or ``default``.
+        warnings: What a person should know, such as a misspelt ``MOBIUS_`` variable.
+    """
 
     values: Settings
     sources: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+
+
+PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir")
+"""Settings that name a file or folder; relative ones are meant from the workspace, whoever reads them from wherever."""
+
+OTHER_VARIABLES = ("MOBIUS_WORKSPACE",)
+"""``MOBIUS_`` variables that are no settings."""
 
 
 def setting_names() -> list[str]:
@@ -81,102 +93,150 @@ def describe(name: str) -> str:
     return str(Settings.__dataclass_fields__[name].metadata["text"])
 
 
+def is_secret(name: str) -> bool:
+    """Whether a setting's value must never be shown."""
+    return bool(Settings.__dataclass_fields__[name].metadata["secret"])
+
+
 def load_settings(
     root: Path, flags: Mapping[str, object], environ: Mapping[str, str], *, lenient: bool = False
 ) -> Sourced:
     """The effective settings of a workspace.
 
+    An empty variable counts as not set.
+
     Args:
         root: The workspace folder.
         flags: Values given on the command line, by setting name; None counts as not given.
         environ: The process environment.
-        lenient: Turn a broken ``mobius.toml`` into a warning (for rollback) instead of an error.
+        lenient: Leave out what is wrong in ``mobius.toml`` or a variable, with a warning (for rollback and status);
+            what is right in it still holds. A wrong flag is an error all the same.
 
     Returns:
         Values, their sources and warnings.
 
     Raises:
         BadInput: An unknown key, a value of a wrong type or out of range.
+        EnvironmentFailed: ``mobius.toml`` cannot be read.
     """
-    warnings: list[str] = []
-    try:
-        table = _read_toml(root / TOML_NAME)
-        return _merge(table, flags, environ, ())
-    except BadInput as error:
-        if not lenient:
-            raise
-        warnings.append(str(error))
-        return _merge({}, flags, environ, tuple(warnings))
+    return _Loading(root, flags, environ, lenient).load()
 
 
-def _merge(
-    table: Mapping[str, object], flags: Mapping[str, object], environ: Mapping[str, str], warnings: tuple[str, ...]
-) -> Sourced:
-    top = {key: value for key, value in table.items() if key != "env"}
-    _reject_unknown(top, TOML_NAME)
-    chosen, source = _pick("environment", top, {}, flags, environ)
-    environment = _convert("environment", chosen, source) if source != "default" else "development"
-    sections = table.get("env", {})
-    if not isinstance(sections, Mapping):
-        raise BadInput("[env] must hold tables such as [env.production]", where=TOML_NAME)
-    for name, section in sections.items():
-        if name not in ENVIRONMENTS:
-            raise BadInput(
-                f"[env.{visible(str(name))}] is no environment", where=TOML_NAME, fix=f"use {_any(ENVIRONMENTS)}"
-            )
-        if not isinstance(section, Mapping):
-            raise BadInput(f"[env.{name}] must be a table", where=TOML_NAME)
-        _reject_unknown(section, f"{TOML_NAME} [env.{name}]")
-    section = sections.get(str(environment), {})
-    values: dict[str, Any] = {"environment": environment}
-    sources = {"environment": source}
-    for item in fields(Settings):
-        if item.name == "environment":
-            continue
-        raw, origin = _pick(item.name, top, section, flags, environ, str(environment))
-        sources[item.name] = origin
-        values[item.name] = item.default if origin == "default" else _convert(item.name, raw, origin)
-    return Sourced(Settings(**values), sources, warnings)
+class _Loading:
+    """One reading of all sources; collects warnings."""
+
+    def __init__(self, root: Path, flags: Mapping[str, object], environ: Mapping[str, str], lenient: bool) -> None:
+        self.root = root
+        self.flags = flags
+        self.environ = environ
+        self.lenient = lenient
+        self.warnings: list[str] = []
+
+    def load(self) -> Sourced:
+        top, sections = self._tables()
+        environment, source = self._value("environment", top, {}, "")
+        name = str(environment)
+        section = sections.get(name, {})
+        values: dict[str, Any] = {}
+        sources: dict[str, str] = {}
+        for item in fields(Settings):
+            if item.name == "environment":
+                values[item.name], sources[item.name] = environment, source
+            else:
+                values[item.name], sources[item.name] = self._value(item.name, top, section, name)
+        self.warnings += _misspelt_variables(self.environ)
+        return Sourced(Settings(**values), sources, tuple(self.warnings))
+
+    def _tables(self) -> tuple[Mapping[str, object], Mapping[str, Mapping[str, object]]]:
+        """The top table and those of the environments, checked for keys."""
+        try:
+            table = dict(_read_toml(self.root / TOML_NAME))
+        except MobiusError as error:
+            self._refuse(error)
+            return {}, {}
+        given = table.pop("env", {})
+        top = self._known(table, TOML_NAME, setting_names())
+        if not isinstance(given, Mapping):
+            self._refuse(BadInput("[env] must hold tables such as [env.production]", where=TOML_NAME))
+            return top, {}
+        sections: dict[str, Mapping[str, object]] = {}
+        for name, section in given.items():
+            if name not in ENVIRONMENTS:
+                advice = _nearest(str(name), ENVIRONMENTS) or f"use {_any(ENVIRONMENTS)}"
+                self._refuse(BadInput(f"[env.{visible(str(name))}] is no environment", where=TOML_NAME, fix=advice))
+            elif not isinstance(section, Mapping):
+                self._refuse(BadInput(f"[env.{name}] must be a table", where=TOML_NAME))
+            else:
+                allowed = [known for known in setting_names() if known != "environment"]
+                sections[name] = self._known(section, f"{TOML_NAME} [env.{name}]", allowed)
+        return top, sections
+
+    def _known(self, table: Mapping[str, object], where: str, allowed: Sequence[str]) -> Mapping[str, object]:
+        found: dict[str, object] = {}
+        for key, value in table.items():
+            if key in allowed:
+                found[key] = value
+                continue
+            advice = _nearest(key, allowed) or "see `mobius config` for the known ones"
+            self._refuse(BadInput(f"unknown setting {visible(repr(key))}", where=where, fix=advice))
+        return found
+
+    def _value(
+        self, name: str, top: Mapping[str, object], section: Mapping[str, object], environment: str
+    ) -> tuple[object, str]:
+        """The first source's value that is given and, when lenient, right."""
+        for raw, source in self._given(name, top, section, environment):
+            try:
+                return _convert(name, raw, source), source
+            except BadInput as error:
+                if source == "flag":
+                    raise
+                self._refuse(error)
+        return Settings.__dataclass_fields__[name].default, "default"
+
+    def _given(
+        self, name: str, top: Mapping[str, object], section: Mapping[str, object], environment: str
+    ) -> list[tuple[object, str]]:
+        given: list[tuple[object, str]] = []
+        if self.flags.get(name) is not None:
+            given.append((self.flags[name], "flag"))
+        keys = (f"MOBIUS_{name.upper()}", Settings.__dataclass_fields__[name].metadata["alias"])
+        given += [(self.environ[key], key) for key in keys if key and self.environ.get(key)]
+        if name in section:
+            given.append((section[name], f"{TOML_NAME} [env.{environment}]"))
+        if name in top:
+            given.append((top[name], TOML_NAME))
+        return given
+
+    def _refuse(self, error: MobiusError) -> None:
+        if not self.lenient:
+            raise error
+        self.warnings.append(str(error))
 
 
-def _pick(
-    name: str,
-    top: Mapping[str, object],
-    section: Mapping[str, object],
-    flags: Mapping[str, object],
-    environ: Mapping[str, str],
-    environment: str = "",
-) -> tuple[object, str]:
-    if flags.get(name) is not None:
-        return flags[name], "flag"
-    variable = f"MOBIUS_{name.upper()}"
-    alias = Settings.__dataclass_fields__[name].metadata["alias"]
-    for key in (variable, alias):
-        if key and environ.get(key):
-            return environ[key], key
-    if name in section:
-        return section[name], f"{TOML_NAME} [env.{environment}]"
-    if name in top:
-        return top[name], TOML_NAME
-    return None, "default"
+def _misspelt_variables(environ: Mapping[str, str]) -> list[str]:
+    known = [f"MOBIUS_{name.upper()}" for name in setting_names()] + list(OTHER_VARIABLES)
+    found = []
+    for name in sorted(environ):
+        if name.startswith("MOBIUS_") and name not in known:
+            advice = _nearest(name, known)
+            found.append(f"the variable {visible(name)} means nothing to MOBIUS" + (f"; {advice}" if advice else ""))
+    return found
 
 
 def _convert(name: str, raw: object, origin: str) -> object:
     item = Settings.__dataclass_fields__[name]
     kind = type(item.default)
     choices: tuple[str, ...] = item.metadata["choices"]
+    shown = "(hidden)" if is_secret(name) else visible(repr(raw))
     try:
         value = _as_kind(kind, raw)
     except (TypeError, ValueError) as error:
         wanted = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}[kind]
-        raise BadInput(f"{name} must be {wanted}, not {visible(str(raw))!r}", where=origin) from error
+        raise BadInput(f"{name} must be {wanted}, not {shown}", where=origin) from error
     if choices and value not in choices:
-        near = difflib.get_close_matches(str(value), choices, 1)
-        raise BadInput(
-            f"{name} cannot be {visible(str(value))!r}",
-            where=origin,
-            fix=f"did you mean {near[0]}?" if near else f"use {_any(choices)}",
-        )
+        advice = _nearest(str(value), choices) or f"use {_any(choices)}"
+        raise BadInput(f"{name} cannot be {shown}", where=origin, fix=advice)
     _check_range(name, value, origin)
     return value
 
@@ -186,21 +246,30 @@ _TRUTH = dict.fromkeys(("1", "true", "yes", "on"), True) | dict.fromkeys(("0", "
 
 def _as_kind(kind: type, raw: object) -> object:
     if kind is bool:
-        return (
-            raw if isinstance(raw, bool) else _TRUTH[str(raw).lower()] if str(raw).lower() in _TRUTH else _refuse(raw)
-        )
+        return raw if isinstance(raw, bool) else _truth(raw)
     if isinstance(raw, bool):
-        return _refuse(raw)
+        raise ValueError(raw)
     if kind is str:
-        return raw if isinstance(raw, str) else _refuse(raw)
+        return _text(raw)
     if kind is int:
-        return raw if isinstance(raw, int) else int(str(raw)) if isinstance(raw, str) else _refuse(raw)
-    number = float(raw) if isinstance(raw, int | float | str) else _refuse(raw)
-    return number if math.isfinite(number) else _refuse(raw)
+        return raw if isinstance(raw, int) else int(_text(raw))
+    number = float(raw) if isinstance(raw, int | float | str) else math.nan
+    if not math.isfinite(number):
+        raise ValueError(raw)
+    return number
 
 
-def _refuse(raw: object) -> Any:
-    raise ValueError(raw)
+def _truth(raw: object) -> bool:
+    word = _text(raw).strip().lower()
+    if word not in _TRUTH:
+        raise ValueError(raw)
+    return _TRUTH[word]
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise ValueError(raw)
+    return raw
 
 
 _RANGES = {
@@ -222,33 +291,44 @@ def _check_range(name: str, value: Any, origin: str) -> None:
         least, most = _RANGES[name]
         if not least <= value <= most:
             raise BadInput(f"{name} must be from {least} to {most}, not {value}", where=origin)
-    if name in {"library", "backups", "logs", "review", "state_dir"} and (not value or "\0" in value):
-        raise BadInput(f"{name} must name a folder", where=origin)
+    if name not in PATHS:
+        return
+    if "\0" in value or (not value.strip() and name != "catalogue"):
+        raise BadInput(f"{name} must name a {'file' if name == 'catalogue' else 'folder'}", where=origin)
+    if value.startswith("~"):
+        try:
+            Path(value).expanduser()
+        except RuntimeError as error:
+            raise BadInput(f"{name} is in the home folder of nobody known: {visible(value)}", where=origin) from error
 
 
-def _reject_unknown(table: Mapping[str, object], where: str) -> None:
-    known = setting_names()
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            advice = f"did you mean {near[0]}?" if near else "see `mobius config` for the known ones"
-            raise BadInput(f"unknown setting {visible(key)!r}", where=where, fix=advice)
+def _nearest(name: str, known: Sequence[str]) -> str:
+    """``did you mean X?``, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1, 0.5)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 def _read_toml(path: Path) -> Mapping[str, object]:
+    shown = visible(str(path))
     try:
         data = path.read_bytes()
     except FileNotFoundError:
         return {}
     except IsADirectoryError as error:
-        raise BadInput(f"{TOML_NAME} is a folder, not a file", where=visible(str(path))) from error
+        raise BadInput(f"{TOML_NAME} is a folder, not a file", where=shown) from error
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"{TOML_NAME} cannot be read: {error.strerror}", where=shown, fix="check its owner and mode"
+        ) from error
     try:
         return tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        raise BadInput(f"{TOML_NAME} is not UTF-8 (byte {error.start})", where=visible(str(path))) from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadInput(f"{TOML_NAME} cannot be read: {visible(str(error))}", where=visible(str(path))) from error
+        raise BadInput(f"{TOML_NAME} is not UTF-8 (byte {error.start})", where=shown) from error
+    except (ValueError, RecursionError) as error:
+        raise BadInput(f"{TOML_NAME} cannot be read: {visible(str(error))}", where=shown) from error
 
 
-def _any(names: tuple[str, ...]) -> str:
+def _any(names: Sequence[str]) -> str:
     return ", ".join(names[:-1]) + " or " + names[-1]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobius_tui.errors import BadInput
-from mobius_tui.settings import TOML_NAME, Settings, Sourced, load_settings
+from mobius_tui.errors import BadInput, EnvironmentFailed
+from mobius_tui.settings import PATHS, TOML_NAME, Settings, Sourced, load_settings
 from mobius_tui.text import visible
 
 CATALOGUE_NAME = "library.json"
@@ -87,7 +87,7 @@ class Workspace:
         inside, beside = self.library / CATALOGUE_NAME, self.root / CATALOGUE_NAME
         if inside == beside or not beside.exists():
             return inside
-        if inside.exists():
+        if inside.exists() and not inside.samefile(beside):
             raise BadInput(
                 f"two catalogues: {visible(str(inside))} and {visible(str(beside))}",
                 fix=f"remove one, or set `catalogue` in {TOML_NAME}",
@@ -104,30 +104,64 @@ def open_workspace(
     """The workspace in a folder; nothing is created.
 
     Args:
-        root: The folder.
-        flags: Settings given as flags.
+        root: The folder. Symlinks are followed, so that one workspace has one name, whichever way it is reached.
+        flags: Settings given as flags; relative paths among them are meant from the current folder.
         environ: The process environment.
         actor: Who acts.
-        lenient: A broken ``mobius.toml`` is a warning, not an error.
+        lenient: What is wrong in ``mobius.toml`` or a variable is a warning, not an error.
 
     Returns:
         The workspace.
 
     Raises:
         BadInput: The folder is no workspace, or its settings are wrong.
+        EnvironmentFailed: The folder or ``mobius.toml`` cannot be read.
     """
-    root = root.expanduser().absolute()
+    root = _real_folder(root)
     if not is_workspace(root):
         raise BadInput(
             f"no workspace in {visible(str(root))}",
             fix="`mobius init` makes an empty one here, `mobius demo` a small one with images",
         )
-    return Workspace(root, load_settings(root, flags, environ, lenient=lenient), actor)
+    paths = {name: _from_here(value) for name, value in flags.items() if name in PATHS and value}
+    return Workspace(root, load_settings(root, {**flags, **paths}, environ, lenient=lenient), actor)
+
+
+def _real_folder(root: Path) -> Path:
+    shown = visible(str(root))
+    try:
+        real = root.expanduser().resolve()
+        if not real.is_dir():
+            raise BadInput(f"there is no folder {shown}" if not real.exists() else f"{shown} is not a folder")
+    except RuntimeError as error:  # a loop of symlinks, or the home folder of nobody
+        raise BadInput(f"{shown} leads nowhere") from error
+    except ValueError as error:
+        raise BadInput(f"{shown} is no name of a folder") from error
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"the workspace cannot be read: {error.strerror}", where=shown, fix="check its owner and mode"
+        ) from error
+    return real
+
+
+def _from_here(value: object) -> str:
+    return str(Path(str(value)).expanduser().absolute())
 
 
 def is_workspace(root: Path) -> bool:
-    """Whether a folder holds anything that makes it a workspace."""
-    return any((root / mark).exists() for mark in _MARKS)
+    """Whether a folder holds anything that makes it a workspace; a symlink that leads nowhere counts too.
+
+    Raises:
+        EnvironmentFailed: The folder cannot be looked into.
+    """
+    try:
+        return any((root / mark).is_symlink() or (root / mark).exists() for mark in _MARKS)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"the folder cannot be looked into: {error.strerror}",
+            where=visible(str(root)),
+            fix="check its owner and mode",
+        ) from error
 
 
 FOLDERS = {
@@ -137,28 +171,42 @@ FOLDERS = {
     "review": "Exports of doubtful pairs, decisions and quarantined files.",
     "themes": "Colour themes, a TOML file each; they add to the built-in ones or override them by name.",
 }
-"""The folders of a workspace and what each is for."""
+"""The folders of a workspace, by the setting that names each, and what each is for."""
 
 
-def init_workspace(root: Path) -> list[Path]:
+def init_workspace(root: Path, settings: Settings | None = None) -> list[Path]:
     """Make an empty workspace; what exists is left alone.
 
     Args:
         root: The folder, made when missing.
+        settings: Where its folders lie; None means the defaults.
 
     Returns:
-        What was created.
+        What was created, folders only.
+
+    Raises:
+        BadInput: A file stands where a folder should be.
+        OSError: A folder cannot be made.
     """
+    chosen = settings or Settings()
+    ws = Workspace(root, Sourced(chosen, {}), "")
     created: list[Path] = []
     for name, purpose in FOLDERS.items():
-        folder = root / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
+        folder: Path = getattr(ws, name)
+        if _make_folder(folder):
             created.append(folder)
             if name != "library":
                 (folder / "README.md").write_text(purpose + "\n", encoding="utf-8")
-    state = root / ".mobius"
-    if not state.exists():
-        state.mkdir(mode=0o700)
-        created.append(state)
+    if _make_folder(ws.state, mode=0o700):
+        created.append(ws.state)
     return created
+
+
+def _make_folder(folder: Path, mode: int = 0o777) -> bool:
+    """Whether the folder had to be made."""
+    if folder.is_dir():
+        return False
+    if folder.exists() or folder.is_symlink():
+        raise BadInput(f"{visible(str(folder))} is in the way: it is not a folder", fix="move it aside")
+    folder.mkdir(mode=mode, parents=True)
+    return True

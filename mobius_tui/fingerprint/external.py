@@ -1,0 +1,300 @@
+"""ffmpeg or ImageMagick for images that Pillow does not open, kept on a short lead.
+
+Only files whose first bytes are those of a known image format get here, the format is forced, the bytes go in and out by
+pipe, and the program may use no protocol but its own pipe, no delegate, no other file format, bounded memory, time and
+output. A file that Pillow opens and cannot finish is never tried again here: ffmpeg would fill the gap with a plausible picture.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, Final
+
+from PIL import Image
+
+from mobius_tui.fingerprint.decode import DecodeFailed, Facts, NotOpened, load_luminance
+from mobius_tui.fingerprint.formats import sniff
+from mobius_tui.fingerprint.model import Limits
+
+FFMPEG: Final = "ffmpeg"
+IMAGEMAGICK: Final = "ImageMagick"
+
+READERS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    "JPEG XL": ((FFMPEG, "jpegxl_pipe"), (IMAGEMAGICK, "JXL")),
+    "JPEG2000": ((FFMPEG, "j2k_pipe"), (IMAGEMAGICK, "JP2")),
+    "OpenEXR": ((FFMPEG, "exr_pipe"), (IMAGEMAGICK, "EXR")),
+    "DPX": ((FFMPEG, "dpx_pipe"), (IMAGEMAGICK, "DPX")),
+    "Radiance HDR": ((IMAGEMAGICK, "HDR"), (FFMPEG, "hdr_pipe")),
+    "PSD": ((IMAGEMAGICK, "PSD"), (FFMPEG, "psd_pipe")),
+    "PSB": ((IMAGEMAGICK, "PSB"),),
+    "XCF": ((IMAGEMAGICK, "XCF"),),
+    "HEIF": ((IMAGEMAGICK, "HEIC"),),
+    "AVIF": ((IMAGEMAGICK, "AVIF"),),
+    "TIFF": ((IMAGEMAGICK, "TIFF"), (FFMPEG, "tiff_pipe")),
+    "WEBP": ((FFMPEG, "webp_pipe"), (IMAGEMAGICK, "WEBP")),
+    "DDS": ((FFMPEG, "dds_pipe"), (IMAGEMAGICK, "DDS")),
+    "SGI": ((FFMPEG, "sgi_pipe"), (IMAGEMAGICK, "SGI")),
+    "PCX": ((FFMPEG, "pcx_pipe"), (IMAGEMAGICK, "PCX")),
+}
+"""Sniffed format to the programs that read it, each with the name that forces the format; the better one first.
+
+ffmpeg is not asked for HEIF and AVIF: of a tiled picture it gives one tile.
+"""
+
+_LACKS = (b"no decode delegate", b"unknown input format", b"decoder not found", b"not authorized", b"none) not found")
+
+_LEAD = """
+import ctypes, os, sys
+memory, seconds, output = (int(value) for value in sys.argv[1:4])
+try:
+    libc = ctypes.CDLL(None)
+    libc.prctl(1, 9)
+    libc.unshare(0x10000000 | 0x40000000)
+except (OSError, AttributeError):
+    pass
+import resource
+for name, value in (("AS", memory), ("CPU", seconds), ("FSIZE", output), ("NOFILE", 64), ("CORE", 0)):
+    kind = getattr(resource, "RLIMIT_" + name)
+    hard = resource.getrlimit(kind)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    try:
+        resource.setrlimit(kind, (value, value))
+    except (OSError, ValueError):
+        pass
+os.execve(sys.argv[4], sys.argv[4:], dict(os.environ))
+"""
+# prctl 1 is PR_SET_PDEATHSIG, with SIGKILL; unshare gets an empty network of its own where the kernel lets a user have one.
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a program did.
+
+    Attributes:
+        output: Its standard output, cut at the limit.
+        complaint: The start of its standard error.
+        code: Its exit code; None when it was stopped.
+        why_stopped: ``timeout`` or ``too large``; empty when it ended by itself.
+    """
+
+    output: bytes
+    complaint: bytes
+    code: int | None
+    why_stopped: str
+
+
+def external_tools() -> dict[str, str]:
+    """The programs found: the name for people to the absolute path."""
+    found: dict[str, str] = {}
+    ffmpeg = shutil.which("ffmpeg")
+    if ffmpeg:
+        found[FFMPEG] = ffmpeg
+    # "convert" comes last, and never on Windows, where it is another program.
+    names = ("magick", "convert-im7.q16", "convert-im6.q16", *(() if sys.platform == "win32" else ("convert",)))
+    magick = next((path for path in map(shutil.which, names) if path), None)
+    if magick:
+        found[IMAGEMAGICK] = magick
+    return found
+
+
+def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Image.Image, Facts]:
+    """Decode by another program what Pillow does not open.
+
+    Args:
+        data: The whole file.
+        limits: Pixels, seconds and memory.
+        refused: What Pillow said; it is raised again when no program reads the format at all.
+
+    Returns:
+        Mode ``L``, upright, and the facts with the sniffed format.
+
+    Raises:
+        DecodeFailed: No program is installed (``decoder missing``), it failed, or a limit was met.
+    """
+    name = sniff(data[:512])
+    if name is None or name not in READERS:
+        raise refused
+    if not _is_whole(data, name):
+        raise DecodeFailed(f"truncated: the {name} file ends before the picture does", "truncated")
+    tools = external_tools()
+    readers = [(tool, forced) for tool, forced in READERS[name] if tool in tools]
+    deadline = time.monotonic() + limits.seconds * 0.9
+    able = False
+    for tool, forced in readers:
+        run = _decoded_by(tool, tools[tool], forced, data, limits, max(0.5, deadline - time.monotonic()))
+        if run.why_stopped == "timeout":
+            raise DecodeFailed(f"{tool} took longer than {limits.seconds:g} s over this {name} file", "timeout")
+        if run.why_stopped == "too large":
+            raise DecodeFailed("too large: decoded, it has more pixels than the limit", "too large")
+        if run.code == 0 and run.output and not run.complaint:
+            plane, facts = load_luminance(run.output, replace(limits, bytes=len(run.output)))
+            return plane, replace(facts, format=name)
+        able = able or not any(word in run.complaint.lower() for word in _LACKS)
+    if not able:
+        wanted = " or ".join(tool for tool, _ in READERS[name])
+        state = "as installed cannot read it" if readers else "is not installed"
+        if refused.cause == "truncated" and readers:
+            raise refused
+        raise DecodeFailed(f"a {name} file needs {wanted}, which {state}", "decoder missing")
+    said = " and ".join(tool for tool, _ in readers)
+    raise DecodeFailed(f"damaged, or of a kind that {said} cannot read: {name} file", "truncated")
+
+
+def _decoded_by(tool: str, program: str, forced: str, data: bytes, limits: Limits, seconds: float) -> Run:
+    with tempfile.TemporaryDirectory(prefix="mobius-decode-") as folder:
+        if tool == FFMPEG:
+            arguments = _ffmpeg(program, forced, limits)
+        else:
+            arguments = _imagemagick(program, forced, limits)
+            Path(folder, "policy.xml").write_text(_policy(forced), encoding="ascii")
+        return run_bounded(arguments, data, folder, limits, seconds)
+
+
+def _ffmpeg(program: str, forced: str, limits: Limits) -> list[str]:
+    return [
+        *(program, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror"),
+        *("-protocol_whitelist", "pipe", "-format_whitelist", forced, "-f", forced),
+        *("-max_pixels", str(limits.pixels), "-err_detect", "explode", "-threads", "1", "-i", "pipe:0"),
+        *("-map", "0:v:0", "-frames:v", "1", "-threads", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"),
+    ]
+
+
+def _imagemagick(program: str, forced: str, limits: Limits) -> list[str]:
+    return [
+        *(
+            program,
+            "-regard-warnings",
+            "-limit",
+            "memory",
+            str(limits.memory),
+            "-limit",
+            "map",
+            "0",
+            "-limit",
+            "disk",
+            "0",
+        ),
+        *("-limit", "area", str(limits.pixels), "-limit", "thread", "1"),
+        *(f"{forced}:-[0]", "-auto-orient", "-define", "png:compression-level=1", "png:-"),
+    ]
+
+
+def _policy(forced: str) -> str:
+    lines = [
+        *(
+            f'<policy domain="{domain}" rights="none" pattern="*"/>'
+            for domain in ("delegate", "filter", "coder", "module")
+        ),
+        '<policy domain="path" rights="none" pattern="@*"/>',
+        f'<policy domain="coder" rights="read" pattern="{forced}"/>',
+        f'<policy domain="module" rights="read" pattern="{forced}"/>',
+        '<policy domain="coder" rights="read | write" pattern="PNG"/>',
+        '<policy domain="module" rights="read | write" pattern="PNG"/>',
+    ]
+    return "<policymap>\n" + "\n".join(lines) + "\n</policymap>\n"
+
+
+def run_bounded(arguments: list[str], data: bytes, folder: str, limits: Limits, seconds: float) -> Run:
+    """Run a program on bytes, with limits on time, memory and output.
+
+    Args:
+        arguments: The program's absolute path and its arguments.
+        data: Its standard input.
+        folder: Its working, home and temporary folder.
+        limits: Memory, and pixels for the size of the output.
+        seconds: Wall-clock time.
+
+    Returns:
+        What it did; it is dead when this returns.
+    """
+    # A 16-bit RGBA PNG at its worst is a little over 8 bytes a pixel.
+    most = limits.pixels * 9 + 1_000_000
+    command = arguments
+    if sys.platform != "win32":
+        bounds = (limits.memory, max(1, round(seconds + 1)), most)
+        command = [sys.executable, "-I", "-S", "-c", _LEAD, *map(str, bounds), *arguments]
+    environment = {
+        **dict.fromkeys(("HOME", "TMPDIR", "TMP", "TEMP", "MAGICK_CONFIGURE_PATH", "MAGICK_TEMPORARY_PATH"), folder),
+        "PATH": str(Path(arguments[0]).parent),
+        "LC_ALL": "C",
+        "MAGICK_THREAD_LIMIT": "1",
+        "OMP_NUM_THREADS": "1",
+    }
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=folder, env=environment) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        output, complaint = _Bounded(process.stdout, most), _Bounded(process.stderr, 4096)
+        threads = [
+            threading.Thread(target=_feed, args=(process.stdin, data), daemon=True),
+            threading.Thread(target=output.read, args=(process,), daemon=True),
+            threading.Thread(target=complaint.read, args=(None,), daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
+        stopped = ""
+        try:
+            process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            stopped = "timeout"
+        finally:
+            process.kill()
+        for thread in threads:
+            thread.join()
+    if output.full:
+        stopped = "too large"
+    return Run(bytes(output.data), bytes(complaint.data), None if stopped else process.returncode, stopped)
+
+
+class _Bounded:
+    """A stream read to its end, kept up to a limit."""
+
+    def __init__(self, stream: IO[bytes], limit: int) -> None:
+        self.stream = stream
+        self.limit = limit
+        self.data = bytearray()
+        self.full = False
+
+    def read(self, process: subprocess.Popen[bytes] | None) -> None:
+        while part := self.stream.read1(1 << 16):  # type: ignore[attr-defined]  # a pipe is a BufferedReader
+            room = self.limit - len(self.data)
+            self.data += part[:room]
+            if len(part) > room:
+                self.full = True
+                if process is not None:
+                    process.kill()
+
+
+def _feed(stream: IO[bytes], data: bytes) -> None:
+    try:
+        with stream:
+            stream.write(data)
+    except OSError:
+        return  # it ended without reading everything; its exit code says the rest
+
+
+def _is_whole(data: bytes, name: str) -> bool:
+    """Whether the containers that state their length are all there."""
+    if name == "WEBP":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    if data[4:8] not in {b"ftyp", b"JXL ", b"jP  "}:
+        return True
+    at = 0
+    while at + 8 <= len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size == 1:
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+        if size == 0:
+            return True
+        if size < 8:
+            return False
+        at += size
+    return at == len(data)

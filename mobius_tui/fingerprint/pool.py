@@ -1,0 +1,219 @@
+"""The hashing pool: many files over several processes, and a bad file costs itself only."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
+from dataclasses import replace
+from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Final, Self
+
+from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_one, start_child
+from mobius_tui.fingerprint.file import fingerprint_file
+from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
+
+CHUNK: Final = 8
+"""Files a submission: with it, handing over costs about 8 microseconds a file."""
+
+AHEAD: Final = 3
+"""Chunks a worker that are submitted before one is finished."""
+
+
+class HashingPool:
+    """Fingerprints files in other processes.
+
+    A process that dies or hangs is replaced; the files that were under way are then tried one at a time, so that exactly the
+    guilty one is ``failed`` and the others get their result.
+
+    Args:
+        profile: ``exact`` or ``fast``.
+        limits: What one image may cost.
+        workers: Processes; 0 means one a core.
+        executor_factory: Makes another executor, such as ``distributed.Client.get_executor``. It is called again when one breaks;
+            time and memory limits are then that executor's matter, except for external decoders.
+        in_process: Do the work in the calling thread, in the order of the tasks, without hard limits.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = "exact",
+        limits: Limits | None = None,
+        workers: int = 0,
+        executor_factory: Callable[[], Executor] | None = None,
+        *,
+        in_process: bool = False,
+    ) -> None:
+        self.profile: Profile = profile
+        self.limits = limits or Limits()
+        self.workers = (
+            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        )
+        self._factory = executor_factory
+        self._in_process = in_process
+        self._executor: Executor | None = None
+        self._processes: list[BaseProcess] = []
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def map(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Fingerprint files as they come, results as they are ready.
+
+        Args:
+            tasks: Taken lazily: never more than a bounded number is ahead of the results.
+
+        Yields:
+            An outcome a task, in no particular order. Leaving early ends the processes at once.
+        """
+        if self._in_process:
+            for task in tasks:
+                yield fingerprint_file(task, self.profile, self.limits)
+            return
+        under_way: dict[Future[list[Outcome]], list[Task]] = {}
+        finished = False
+        try:
+            source = iter(tasks)
+            while self._fill(source, under_way):
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                broken: list[Task] = []
+                for future in done:
+                    outcomes, chunk = _result_of(future), under_way.pop(future)
+                    if outcomes is None:
+                        broken += chunk
+                    else:
+                        yield from outcomes
+                if broken:
+                    yield from self._recovered(broken, under_way)
+            finished = True
+        finally:
+            if not finished:
+                self._stop()
+
+    def close(self) -> None:
+        """End the processes; what is under way is lost."""
+        self._closed = True
+        self._stop()
+
+    def _fill(self, source: Iterator[Task], under_way: dict[Future[list[Outcome]], list[Task]]) -> bool:
+        while len(under_way) < self.workers * AHEAD:
+            chunk = list(itertools.islice(source, CHUNK))
+            if not chunk:
+                break
+            under_way[self._submit(chunk)] = chunk
+        return bool(under_way)
+
+    def _submit(self, chunk: list[Task]) -> Future[list[Outcome]]:
+        try:
+            return self._running().submit(fingerprint_chunk, chunk, self.profile, self.limits)
+        except RuntimeError as error:  # the executor broke since the last result
+            if self._closed:
+                raise
+            failed: Future[list[Outcome]] = Future()
+            failed.set_exception(error)
+            return failed
+
+    def _recovered(self, broken: list[Task], under_way: dict[Future[list[Outcome]], list[Task]]) -> Iterator[Outcome]:
+        wait(under_way, timeout=self.limits.seconds)
+        for future, chunk in list(under_way.items()):
+            outcomes = _result_of(future) if future.done() else None
+            if outcomes is None:
+                broken += chunk
+            else:
+                yield from outcomes
+        under_way.clear()
+        self._stop()
+        for task in broken:
+            yield self._alone(task)
+
+    def _alone(self, task: Task) -> Outcome:
+        started = time.monotonic()
+        outcomes = _result_of(self._submit([task]))
+        if outcomes is not None:
+            return outcomes[0]
+        seconds = time.monotonic() - started
+        timed_out = self._stop() if self._factory is None else seconds >= self.limits.seconds
+        return replace(self._identified(task, timed_out=timed_out), duration_ms=seconds * 1000.0)
+
+    def _identified(self, task: Task, *, timed_out: bool) -> Outcome:
+        """The failure of a file that ended its process, with the identity of its bytes so that it can be remembered."""
+        if timed_out:
+            said, cause = f"it took longer than {self.limits.seconds:g} s", "timeout"
+        else:
+            said, cause = "the decoder crashed on it", "crash"
+        try:
+            found = self._running().submit(identify_one, task, self.limits).result()
+        except Exception:  # whatever ended the process again: the file cannot even be read
+            self._stop()
+            return Outcome(task.path, "failed", error=said, cause=cause)
+        if found.status != "same":
+            return found
+        return replace(found, status="failed", error=said, cause=cause, lasting=True)
+
+    def _running(self) -> Executor:
+        if self._closed:
+            raise RuntimeError("the hashing pool is closed")
+        if self._executor is None:
+            self._executor = self._factory() if self._factory else self._processes_executor()
+        return self._executor
+
+    def _processes_executor(self) -> Executor:
+        # Not fork: a forked child would keep the parent's locks and threads' state.
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+        if "forkserver" in methods:
+            context.set_forkserver_preload([fingerprint_chunk.__module__])
+        self._processes = []
+        noting = _NotingContext(context, self._processes)
+        return ProcessPoolExecutor(self.workers, mp_context=noting, initializer=start_child, initargs=(self.limits,))
+
+    def _stop(self) -> bool:
+        """End the executor at once; returns whether a process of it had met its time limit."""
+        executor, self._executor = self._executor, None
+        processes, self._processes = self._processes, []
+        if executor is None:
+            return False
+        codes = [process.exitcode for process in processes]
+        for process in processes:
+            with contextlib.suppress(ValueError, OSError):
+                process.kill()
+        executor.shutdown(wait=self._factory is None, cancel_futures=True)
+        return TIMED_OUT in codes
+
+
+class _NotingContext(BaseContext):
+    """A start method that notes the processes it makes, so that they can be ended without waiting for them."""
+
+    def __init__(self, real: Any, made: list[BaseProcess]) -> None:
+        self._real = real
+        self._made = made
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in {"Process", "_real", "_made"}:
+            return object.__getattribute__(self, name)
+        return getattr(self._real, name)
+
+    def Process(self, *args: Any, **named: Any) -> BaseProcess:
+        process: BaseProcess = self._real.Process(*args, **named)
+        self._made.append(process)
+        return process
+
+
+def _result_of(future: Future[list[Outcome]]) -> list[Outcome] | None:
+    """A chunk's outcomes; None when the process was lost on the way."""
+    try:
+        return future.result()
+    except Exception:  # broken pool, killed worker of another executor, a result that cannot be sent: all mean the same
+        return None

@@ -13,7 +13,7 @@ from typing import NamedTuple
 MAX_DEPTH = 200
 """Levels of nesting accepted in one value; jq reads 256."""
 
-_TOKEN = re.compile(r'[ \t\n\r]*("(?:[^"\\]|\\.)*"|[{}\[\],:]|[^ \t\n\r"{}\[\],:]+)', re.DOTALL)
+_TOKEN = re.compile(r'[ \t\n\r]*("[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^ \t\n\r"{}\[\],:]+)', re.DOTALL)
 
 
 class Fault(NamedTuple):

@@ -25,17 +25,19 @@ from mobius_tui.catalogue.document import (
 
 _CHUNK = 1 << 18
 _SPACE = re.compile(r"[ \t\n\r]*")
-# a member whose value holds no other value; one with an array or object ends before it
+_STRING = r'"[^"\\]*(?:\\.[^"\\]*)*"'
+# a member with the comma before it; the value is left out where it is an array or object
 _MEMBER = re.compile(
-    r'([ \t\n\r]*)("(?:[^"\\]|\\.)*")([ \t\n\r]*:[ \t\n\r]*)("(?:[^"\\]|\\.)*"|[^ \t\n\r"{}\[\],:]+)?', re.DOTALL
+    rf'(?:[ \t\n\r]*,)?([ \t\n\r]*)({_STRING})([ \t\n\r]*:[ \t\n\r]*)({_STRING}|[^ \t\n\r"{{}}\[\],:]+)?', re.DOTALL
 )
-_COMMA = re.compile(r"[ \t\n\r]*,")
 # what a terminal could take for control, what turns text round, and half characters
 _ESCAPED = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff"
     "\ufff0-\ufffb\U000e0000-\U000e0fff\ud800-\udfff]"
 )
 _DHASH = re.compile(r"[0-9a-f]{16}")
+# only asked where a value ends: float takes an integer of any length
+_VALUE = json.JSONDecoder(parse_int=float)
 
 
 class _Style(NamedTuple):
@@ -223,15 +225,15 @@ def spliced(raw: str, fields: OwnedFields) -> str:
         kept_before = True
         if part.name in wanted:
             value = wanted.pop(part.name)
-            if not _already(raw[part.value : part.end], value):
-                pieces.append(raw[at : part.value])
-                pieces.append(_compact(value))
+            written = _compact(value)
+            if not _already(raw[part.value : part.end], value, written):
+                pieces += raw[at : part.value], written
                 at = part.end
     if wanted:
         style = _style_of(raw, parts)
         end = parts[-1].end if parts else 1
-        pieces.append(raw[at:end] if at <= end else "")
-        at = max(at, end)
+        pieces.append(raw[at:end])
+        at = end
         for name, value in wanted.items():
             pieces.append(f'{"," if kept_before else ""}{style.after_comma}"{name}"{style.colon}{_compact(value)}')
             kept_before = True
@@ -239,45 +241,29 @@ def spliced(raw: str, fields: OwnedFields) -> str:
     return "".join(pieces)
 
 
-def _already(text: str, value: object) -> bool:
+def _already(text: str, value: object, written: str) -> bool:
+    """True when a member's text means the wanted value, however it is spelt."""
+    if text == written:
+        return True
+    if isinstance(value, str) and "\\" not in text:
+        return False
     try:
         found = json.loads(text)
-    except (ValueError, RecursionError):
+    except ValueError:  # an integer of too many digits
         return False
-    return type(found) is not bool and found == value and (found is None) == (value is None)
+    return type(found) is not bool and bool(found == value)
 
 
 def _parts(raw: str) -> Iterator[_Part]:
     """The members of an object's text that is known to be valid."""
     at = 1
     while match := _MEMBER.match(raw, at):
-        token = match[2]
-        name = json.loads(token) if "\\" in token else token[1:-1]
-        end = match.end()
+        lead, key = match.span(1)
+        token, at = match[2], match.end()
         if match[4] is None:
-            end = _container_end(raw, end)
-        yield _Part(name, at, match.start(2), match.end(2), match.end(3), end)
-        comma = _COMMA.match(raw, end)
-        if comma is None:
-            return
-        at = comma.end()
-
-
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
-
-
-def _container_end(raw: str, at: int) -> int:
-    """Offset after the array or object that starts at an offset."""
-    depth = 0
-    for match in _BRACKETS.finditer(raw, at):
-        token = match[0]
-        if token in {"{", "["}:
-            depth += 1
-        elif token in {"}", "]"}:
-            depth -= 1
-            if depth == 0:
-                return match.end()
-    raise ValueError("the object does not end")
+            at = _VALUE.raw_decode(raw, at)[1]
+        name = json.loads(token) if "\\" in token else token[1:-1]
+        yield _Part(name, lead, key, match.end(2), match.end(3), at)
 
 
 def _style_of(raw: str, parts: Sequence[_Part]) -> _Style:
@@ -377,6 +363,8 @@ def _compact(value: object) -> str:
     """JSON on one line; what could be taken for terminal control is escaped."""
     if isinstance(value, str):
         return _quoted(value)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_quoted(str(key))}: {_compact(value[key])}" for key in value) + "}"
     if isinstance(value, (list, tuple)):

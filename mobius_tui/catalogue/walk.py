@@ -156,7 +156,7 @@ class _Walk:
         with os.scandir(path) as entries:
             for entry in entries:
                 name = entry.name
-                if name[0] == "." or (not prefix and name.startswith(CATALOGUE_NAME)):
+                if name[0] == "." or (not prefix and name == CATALOGUE_NAME):
                     continue
                 try:
                     is_folder = entry.is_dir()
@@ -174,7 +174,7 @@ class _Walk:
             self.on_problem(Problem(relative, "loop", "leads to a folder that holds the library itself"))
             return True
         inside = target.removeprefix(self.real_root + os.sep)
-        if inside != target and not any(part.startswith(".") for part in inside.split(os.sep)):
+        if inside != target and not any(part.startswith(".") for part in Path(inside).parts):
             self.on_problem(Problem(relative, "loop", f"leads back into the library, to {visible(inside)}"))
             return True
         return False

@@ -10,22 +10,32 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.system import clock
+from mobius_tui.system.processes import process_token
 from mobius_tui.text import visible
+
+_PROBE_S = 0.06
+"""Whoever asks for the holder holds the lock for an instant: such a moment is no refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a lock, as the holder wrote it; a hint for people, never the truth."""
+    """Who holds a lock, as the holder wrote it; a hint for people, never the truth.
+
+    Attributes:
+        since: Seconds since the epoch; 0 when the holder left no name.
+        token: The holder's process token; empty when it left none.
+    """
 
     who: str
     since: float
     purpose: str
     pid: int
+    token: str = ""
 
 
 class FileLock:
@@ -61,13 +71,14 @@ class FileLock:
                 where=visible(str(self.path)),
                 fix="check the folder's permissions",
             ) from error
-        deadline = time.monotonic() + wait_s
+        deadline = time.monotonic() + max(wait_s, _PROBE_S)
         while not _try_lock(descriptor):
             if time.monotonic() >= deadline:
                 os.close(descriptor)
                 return False
-            time.sleep(0.05)
-        body = json.dumps({"who": who, "since": clock.now(), "purpose": purpose, "pid": os.getpid()}).encode()
+            time.sleep(0.02)
+        holder = Holder(who, clock.now(), purpose, os.getpid(), process_token())
+        body = json.dumps(asdict(holder)).encode()
         with contextlib.suppress(OSError):  # the body is a hint; the lock itself is held even on a full disk
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, body, 0)
@@ -112,7 +123,8 @@ def holder_of(path: Path) -> Holder | None:
 def _read_holder(body: bytes) -> Holder:
     try:
         found = json.loads(body)
-        return Holder(str(found["who"]), float(found["since"]), str(found["purpose"]), int(found["pid"]))
+        who, since, purpose = str(found["who"]), float(found["since"]), str(found["purpose"])
+        return Holder(who, since, purpose, int(found["pid"]), str(found.get("token", "")))
     except (ValueError, KeyError, TypeError):
         return Holder("?", 0.0, "?", 0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -80,12 +81,16 @@ def start_detached(arguments: Sequence[str], cwd: Path, environ: Mapping[str, st
         arguments: Program and its arguments.
         cwd: Its working folder.
         environ: Its environment.
-        output: File that takes its stdout and stderr, appended.
+        output: File that takes its stdout and stderr, appended; made with mode 0640.
 
     Returns:
         Its PID.
+
+    Raises:
+        OSError: The program or the file cannot be opened.
     """
-    with output.open("ab") as sink:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+    with os.fdopen(os.open(output, flags, 0o640), "ab") as sink:
         options: dict[str, object] = {"start_new_session": True}
         if sys.platform == "win32":
             options = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP
@@ -99,4 +104,36 @@ def start_detached(arguments: Sequence[str], cwd: Path, environ: Mapping[str, st
             close_fds=True,
             **options,  # type: ignore[call-overload]
         )
+    child.returncode = 0  # it is not waited for: keeps Popen from complaining when it is collected
     return int(child.pid)
+
+
+def reap(pid: int) -> int | None:
+    """Collect a child of this process that has ended, so that no zombie stays.
+
+    Args:
+        pid: The child.
+
+    Returns:
+        Its exit code, negative for a signal; None when it runs on or is no child of this process.
+    """
+    if sys.platform == "win32":
+        return None
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def lower_priority(niceness: int = 10) -> None:
+    """Let other programs go first; a process that is nicer already stays so.
+
+    Args:
+        niceness: 0..19, as of nice(1).
+    """
+    if sys.platform == "win32":
+        return
+    with contextlib.suppress(OSError):
+        if os.getpriority(os.PRIO_PROCESS, 0) < niceness:
+            os.setpriority(os.PRIO_PROCESS, 0, niceness)

@@ -1,8 +1,9 @@
 """How far the hash of one image can be trusted: how many of its 64 bits would survive noise.
 
 A bit is the sign of a brightness step between two neighbours of the 9x8 grid. Noise moves such a step by a normal
-deviate, so a step of d gray levels keeps its sign with probability Phi(|d| / NOISE). A bit that is a coin toss counts 0,
-a certain one counts 1, and the confidence is the mean over the 64 bits. The figures are measured: docs/fingerprints.md.
+deviate, so a step of d gray levels keeps its sign with probability Phi(|d| / NOISE). A bit that is a coin toss counts
+0, a certain one counts 1, and the confidence is the mean over the 64 bits. The figures were measured:
+docs/fingerprints.md.
 """
 
 from __future__ import annotations

@@ -105,7 +105,8 @@ def load_exact(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
         limits: Pixels and bytes that are allowed.
 
     Returns:
-        The first frame, upright, 8 bits a sample, without transparency, in one of ``planes.PLAIN_MODES``, and its facts.
+        The first frame, upright, 8 bits a sample, without transparency, in one of ``planes.PLAIN_MODES``;
+        and its facts.
 
     Raises:
         NotOpened: Pillow does not recognise it.
@@ -117,7 +118,7 @@ def load_exact(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
 def load_luminance(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
     """As ``load_exact``, in mode ``L``.
 
-    The conversion is done before turning, a quarter of the bytes to move; it works pixel by pixel, so the result is the same.
+    The conversion is done before turning, a quarter of the bytes to move; pixel by pixel, so the result is the same.
 
     Args:
         data: The whole file.

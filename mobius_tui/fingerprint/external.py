@@ -1,8 +1,9 @@
 """ffmpeg or ImageMagick for images that Pillow does not open, kept on a short lead.
 
-Only files whose first bytes are those of a known image format get here, the format is forced, the bytes go in and out by
-pipe, and the program may use no protocol but its own pipe, no delegate, no other file format, bounded memory, time and
-output. A file that Pillow opens and cannot finish is never tried again here: ffmpeg would fill the gap with a plausible picture.
+Only files whose first bytes are those of a known image format get here, the format is forced, the bytes go in and out
+by pipe, and the program may use no protocol but its own pipe, no delegate, no other file format, bounded memory, time
+and output. A file that Pillow opens and cannot finish is never tried again here: ffmpeg would fill the gap with a
+plausible picture.
 """
 
 from __future__ import annotations
@@ -55,8 +56,8 @@ import ctypes, os, sys
 memory, seconds, output = (int(value) for value in sys.argv[1:4])
 try:
     libc = ctypes.CDLL(None)
-    libc.prctl(1, 9)
     libc.unshare(0x10000000 | 0x40000000)
+    libc.prctl(1, 9)
 except (OSError, AttributeError):
     pass
 import resource
@@ -70,7 +71,8 @@ for name, value in (("AS", memory), ("CPU", seconds), ("FSIZE", output), ("NOFIL
         pass
 os.execve(sys.argv[4], sys.argv[4:], dict(os.environ))
 """
-# prctl 1 is PR_SET_PDEATHSIG, with SIGKILL; unshare gets an empty network of its own where the kernel lets a user have one.
+# unshare gives it an empty network where the kernel lets a user have one (and clears what prctl 1, PR_SET_PDEATHSIG,
+# would have set before it).
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def identify_file(task: Task, limits: Limits) -> Outcome:
         limits: Bytes that are allowed.
 
     Returns:
-        Status ``same`` with ``sha256``, ``size``, ``mtime_ns`` and ``inode``; ``failed`` or ``missing`` when it cannot be read.
+        Status ``same`` with ``sha256``, ``size``, ``mtime_ns`` and ``inode``; ``failed`` or ``missing`` if not.
     """
     try:
         content = read_file(task.path, limits)

@@ -29,15 +29,15 @@ AHEAD: Final = 3
 class HashingPool:
     """Fingerprints files in other processes.
 
-    A process that dies or hangs is replaced; the files that were under way are then tried one at a time, so that exactly the
-    guilty one is ``failed`` and the others get their result.
+    A process that dies or hangs is replaced; the files that were under way are then tried one at a time, so that
+    exactly the guilty one is ``failed`` and the others get their result.
 
     Args:
         profile: ``exact`` or ``fast``.
         limits: What one image may cost.
         workers: Processes; 0 means one a core.
-        executor_factory: Makes another executor, such as ``distributed.Client.get_executor``. It is called again when one breaks;
-            time and memory limits are then that executor's matter, except for external decoders.
+        executor_factory: Makes another executor, such as ``distributed.Client.get_executor``; called again when one
+            breaks. The processes' own limits on memory are then that executor's matter.
         in_process: Do the work in the calling thread, in the order of the tasks, without hard limits.
     """
 
@@ -52,9 +52,7 @@ class HashingPool:
     ) -> None:
         self.profile: Profile = profile
         self.limits = limits or Limits()
-        self.workers = (
-            workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        )
+        self.workers = workers or _cores()
         self._factory = executor_factory
         self._in_process = in_process
         self._executor: Executor | None = None
@@ -191,6 +189,10 @@ class HashingPool:
                 process.kill()
         executor.shutdown(wait=self._factory is None, cancel_futures=True)
         return TIMED_OUT in codes
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _NotingContext(BaseContext):

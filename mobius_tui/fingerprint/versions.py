@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from pathlib import Path
 
 import PIL
 from PIL import features
@@ -10,7 +11,7 @@ from PIL import features
 from mobius_tui.fingerprint.external import external_tools
 from mobius_tui.fingerprint.model import Limits
 
-_LOSSY = ("jpg", "jpg_2000", "webp", "avif")
+_LOSSY = ("jpg_2000", "webp", "avif")
 
 
 def decoder_version() -> str:
@@ -22,10 +23,9 @@ def decoder_version() -> str:
         One line, the same in every process of an installation.
     """
     parts = [f"Pillow {PIL.__version__}"]
-    for name in _LOSSY:
-        version = features.version(name)
-        if version:
-            parts.append(f"{'libjpeg' if name == 'jpg' else name} {version}")
+    turbo = features.version("libjpeg_turbo")
+    parts.append(f"libjpeg-turbo {turbo}" if turbo else f"libjpeg {features.version('jpg')}")
+    parts += [f"{name} {features.version(name)}" for name in _LOSSY if features.check(name)]
     try:
         parts.append(f"pillow-heif {importlib.metadata.version('pillow-heif')}")
     except importlib.metadata.PackageNotFoundError:
@@ -49,7 +49,7 @@ def failure_environment(limits: Limits) -> str:
 
 def _stamp(path: str) -> str:
     try:
-        found = os.stat(path)
+        found = Path(path).stat()
     except OSError:
         return path
     return f"{path} {found.st_size} {found.st_mtime_ns}"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -191,7 +190,7 @@ def _put(part: Path, target: Path, content: bytes) -> None:
     # A name that is there is a file that is whole, also after a kill.
     target.parent.mkdir(parents=True, exist_ok=True)
     part.write_bytes(content)
-    os.replace(part, target)
+    part.replace(target)
 
 
 def _plan(folder: Path) -> Iterator[tuple[Path, Callable[[], bytes]]]:
@@ -213,7 +212,7 @@ def _place(path: str) -> Path:
 
 
 def _drawn(draw: Callable[[], Image.Image], path: str) -> bytes:
-    options = {"quality": 88} if path.endswith(".jpg") else {"compress_level": 4}
+    options = {"quality": 88} if path.endswith(".jpg") else {"compress_level": 1}
     return _encoded(draw(), path, options)
 
 

@@ -11,7 +11,6 @@ from mobius_tui.operations.demo_art.brush import (
     INK,
     PAPER,
     Colour,
-    Pen,
     darker,
     fade,
     glow,
@@ -19,7 +18,6 @@ from mobius_tui.operations.demo_art.brush import (
     lighter,
     mix,
     panel,
-    ring_points,
     roughened,
     rounded_mask,
     write,
@@ -205,8 +203,16 @@ def points() -> Image.Image:
             draw.polygon(((left, 76), (left + 106, 76), (left + 53, 520)), fill=one)
             draw.polygon(((left, 1124), (left + 106, 1124), (left + 53, 680)), fill=other)
     board = large.reduce(2)
-    for table, index, count, down, white in ((36, 0, 5, 0, 1), (36, 4, 3, 0, 0), (420, 0, 5, 0, 0), (420, 5, 2, 0, 1),
-                                             (36, 0, 5, 1, 0), (36, 4, 3, 1, 1), (420, 0, 5, 1, 1), (420, 5, 2, 1, 0)):  # fmt: skip
+    for table, index, count, down, white in (
+        (36, 0, 5, 0, 1),
+        (36, 4, 3, 0, 0),
+        (420, 0, 5, 0, 0),
+        (420, 5, 2, 0, 1),
+        (36, 0, 5, 1, 0),
+        (36, 4, 3, 1, 1),
+        (420, 0, 5, 1, 1),
+        (420, 5, 2, 1, 0),
+    ):
         colour: Colour = (234, 226, 208) if white else (50, 42, 42)
         for man in range(count):
             left, top = table + index * 57 + 5, 40 + man * 46 if not down else 514 - man * 46

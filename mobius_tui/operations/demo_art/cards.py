@@ -1,4 +1,4 @@
-"""Decks: an oak deck whose cards differ by a numeral, a French deck, event cards with scenes, beasts, and card backs."""
+"""Decks: oak cards that differ by a numeral, French cards, event cards with scenes, beasts, and card backs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the demo library holds besides its originals: copies of every kind, files that cannot be read, near-empty pictures."""
+"""What the demo holds besides its originals: copies of every kind, unreadable files, near-empty pictures."""
 
 from __future__ import annotations
 
@@ -123,11 +123,23 @@ def near_copies() -> list[Copy]:
         Copy("boxes/print/nightkeep.jpg", "boxes/nightkeep.png", "CMYK", lambda p: p.convert("CMYK"), {"quality": 90}),
         Copy("exports/goods-large.jpg", "photos/goods.jpg", "half as large again", _scaled(1.5), jpeg),
         Copy("exports/clubs-king-trim.png", "decks/french/clubs-king.png", "trimmed by 2 %", _trimmed),
-        Copy("photos/tiles-bright.jpg", "photos/tiles.jpg", "brighter", lambda p: ImageEnhance.Brightness(p).enhance(1.15), jpeg),
+        Copy(
+            "photos/tiles-bright.jpg",
+            "photos/tiles.jpg",
+            "brighter",
+            lambda p: ImageEnhance.Brightness(p).enhance(1.15),
+            jpeg,
+        ),
         Copy("boxes/proof/storm-pilots.png", "boxes/storm-pilots.png", "stamped", _stamped),
         Copy("boards/mat-blue\u200f.png", "boards/mat-blue.png", "three quarters of the size", _scaled(0.75)),
-        Copy("photos/court-progressive.jpg", "photos/court.jpg", "progressive JPEG", _rgb, {"quality": 85, "progressive": True}),
-    ]  # fmt: skip
+        Copy(
+            "photos/court-progressive.jpg",
+            "photos/court.jpg",
+            "progressive JPEG",
+            _rgb,
+            {"quality": 85, "progressive": True},
+        ),
+    ]
     rolls = [_rgb(die(value, (196, 44, 40))) for value in (4, 1, 6, 2)]
     made.append(
         Copy(
@@ -136,7 +148,7 @@ def near_copies() -> list[Copy]:
             "first frame of an animation",
             _rgb,
             {"save_all": True, "append_images": rolls, "duration": 120, "loop": 0},
-        )  # fmt: skip
+        )
     )
     if features.check("avif"):
         made.append(

@@ -169,11 +169,8 @@ def _tree(p: Pen) -> None:
 
 def _meeple(p: Pen) -> None:
     p.disc(0.5, 0.2, 0.17)
-    p.shape(
-        [(0.38, 0.32), (0.14, 0.4), (0.03, 0.5), (0.08, 0.57), (0.31, 0.56), (0.12, 0.9), (0.16, 0.96), (0.4, 0.96)]
-        + [(0.5, 0.74), (0.6, 0.96), (0.84, 0.96), (0.88, 0.9), (0.69, 0.56), (0.92, 0.57), (0.97, 0.5), (0.86, 0.4)]
-        + [(0.62, 0.32)]
-    )
+    left = [(0.38, 0.32), (0.14, 0.4), (0.03, 0.5), (0.08, 0.57), (0.31, 0.56), (0.12, 0.9), (0.16, 0.96), (0.4, 0.96)]
+    p.shape([*left, (0.5, 0.74), *((1 - x, y) for x, y in reversed(left))])
 
 
 def _tower(p: Pen) -> None:
@@ -186,9 +183,29 @@ def _tower(p: Pen) -> None:
 
 
 _SHAPES: dict[str, Callable[[Pen], None]] = {
-    name.removeprefix("_"): shape
-    for name, shape in list(globals().items())
-    if name.startswith("_") and callable(shape) and getattr(shape, "__module__", "") == __name__
+    "heart": _heart,
+    "diamond": _diamond,
+    "spade": _spade,
+    "club": _club,
+    "leaf": _leaf,
+    "acorn": _acorn,
+    "bell": _bell,
+    "rose": _rose,
+    "anchor": _anchor,
+    "wheat": _wheat,
+    "fish": _fish,
+    "log": _log,
+    "brick": _brick,
+    "wool": _wool,
+    "ore": _ore,
+    "star": _star,
+    "crown": _crown,
+    "gem": _gem,
+    "key": _key,
+    "ship": _ship,
+    "tree": _tree,
+    "meeple": _meeple,
+    "tower": _tower,
 }
 
 NAMES = tuple(sorted(_SHAPES))

@@ -29,8 +29,12 @@ class Original:
 
 
 BACKS: dict[str, Colour] = {
-    "crimson": (150, 32, 44), "navy": (34, 52, 110), "forest": (34, 92, 58), "plum": (98, 44, 104), "amber": (176, 116, 32),
-}  # fmt: skip
+    "crimson": (150, 32, 44),
+    "navy": (34, 52, 110),
+    "forest": (34, 92, 58),
+    "plum": (98, 44, 104),
+    "amber": (176, 116, 32),
+}
 """Colours of the French deck's backs."""
 
 SECOND_EDITION = (7, 8, 17, 23, 31, 40)
@@ -41,7 +45,12 @@ REPRINTED = {5: ("bell", "horn"), 9: ("left", "right"), 12: ("5 crates", "8 crat
 
 _EVENTS = (
     ("Morning Tide", "Every ship at the pier sails one space. Ships that carry nothing sail two.", "sea", "anchor"),
-    ("Storm Warning", "Ships outside a harbour drift towards the nearest rock. Anchored ships stay.", "storm", "anchor"),
+    (
+        "Storm Warning",
+        "Ships outside a harbour drift towards the nearest rock. Anchored ships stay.",
+        "storm",
+        "anchor",
+    ),
     ("Timber Fair", "Each player may sell up to three logs for two coins apiece.", "land", "log"),
     ("Lantern Night", "Turn the lighthouse to any side. The player it shines on draws a card.", "night", "star"),
     ("Herring Run", "Take a fish for every ship you own, and another if you own none.", "sea", "fish"),
@@ -64,11 +73,34 @@ _EVENTS = (
     ("Fog Bank", "Ships may not pass each other this round.", "storm", "key"),
     ("Grain Tax", "Pay one wheat for every two houses, or close a market stall.", "land", "wheat"),
     ("Watchfires", "Coast towers are worth one point more at the end of the game.", "night", "star"),
-)  # fmt: skip
+)
 
-_BEASTS = ("Mossback", "Cinderhorn", "Gloomtail", "Brookling", "Thornwing", "Marrowmaw", "Puddlejaw", "Ashwhisker", "Bramblepaw",
-           "Duskfang", "Fernhide", "Gritbelly", "Hollowroar", "Ivyclaw", "Knollgrub", "Lanternjack", "Mirefoot", "Nettlebeak",
-           "Oozle", "Peatgrin", "Quarrel", "Rustmane", "Soothorn", "Tanglewick")  # fmt: skip
+_BEASTS = (
+    "Mossback",
+    "Cinderhorn",
+    "Gloomtail",
+    "Brookling",
+    "Thornwing",
+    "Marrowmaw",
+    "Puddlejaw",
+    "Ashwhisker",
+    "Bramblepaw",
+    "Duskfang",
+    "Fernhide",
+    "Gritbelly",
+    "Hollowroar",
+    "Ivyclaw",
+    "Knollgrub",
+    "Lanternjack",
+    "Mirefoot",
+    "Nettlebeak",
+    "Oozle",
+    "Peatgrin",
+    "Quarrel",
+    "Rustmane",
+    "Soothorn",
+    "Tanglewick",
+)
 _GROUNDS: tuple[Colour, ...] = ((90, 142, 96), (150, 92, 122), (84, 112, 162), (178, 132, 74), (96, 96, 118))
 _BODIES: tuple[Colour, ...] = (
     (58, 150, 92),
@@ -239,11 +271,13 @@ def _photos() -> list[Original]:
     }
     # A burst keeps its camera: both photographs of the meeples share a seed.
     return [
-        Original(
-            f"photos/{name}.jpg", lambda t=table, m=make, s=name.removesuffix("-one-moved"): photos.photo(t, m(), s)
-        )  # type: ignore[misc]
+        Original(f"photos/{name}.jpg", partial(_taken, table, make, name.removesuffix("-one-moved")))
         for name, (table, make) in scenes.items()
     ]
+
+
+def _taken(table: str, make: Callable[[], list[Piece]], seed: str) -> Image.Image:
+    return photos.photo(table, make(), seed)
 
 
 def _boxes() -> list[Original]:

@@ -30,21 +30,57 @@ ACCENT: Colour = (122, 44, 40)
 """Headings."""
 
 CHAPTERS = (
-    "Before the First Tide", "What Is in the Box", "Setting Up the Harbour", "A Round at a Glance",
-    "The Morning Auction", "Loading the Ships", "Sailing and Wind", "Storms", "Trading with the Guilds",
-    "Building Cranes", "The Lighthouse", "Playing a Card", "Scoring", "Ending the Game", "The Two-Player Game",
-    "Playing Alone", "Frequent Questions", "Index of Cards",
-)  # fmt: skip
+    "Before the First Tide",
+    "What Is in the Box",
+    "Setting Up the Harbour",
+    "A Round at a Glance",
+    "The Morning Auction",
+    "Loading the Ships",
+    "Sailing and Wind",
+    "Storms",
+    "Trading with the Guilds",
+    "Building Cranes",
+    "The Lighthouse",
+    "Playing a Card",
+    "Scoring",
+    "Ending the Game",
+    "The Two-Player Game",
+    "Playing Alone",
+    "Frequent Questions",
+    "Index of Cards",
+)
 """One title a page."""
 
-_SUBJECTS = ("The player to the left", "Each captain", "The harbour master", "Whoever holds the bell", "A guild with an empty mat",
-             "The last player", "Every ship at anchor", "The owner of the lighthouse")  # fmt: skip
-_ACTIONS = ("draws {n} cards and keeps one of them", "moves a meeple up to {n} spaces along the quay", "pays {n} coins to the bank",
-            "turns the top tile and places it next to the sea", "may trade {n} goods of one kind for a gem",
-            "rolls both dice and adds {n}", "returns {n} crates to the supply", "loads {n} crates into the smallest hold")  # fmt: skip
-_LIMITS = ("unless a storm is shown", "before anybody else may act", "but never more than twice in a round",
-           "if the tide marker has passed the pier", "as long as a berth is free", "and then passes the bell to the right",
-           "even when the market is closed", "starting with the oldest ship")  # fmt: skip
+_SUBJECTS = (
+    "The player to the left",
+    "Each captain",
+    "The harbour master",
+    "Whoever holds the bell",
+    "A guild with an empty mat",
+    "The last player",
+    "Every ship at anchor",
+    "The owner of the lighthouse",
+)
+_ACTIONS = (
+    "draws {n} cards and keeps one of them",
+    "moves a meeple up to {n} spaces along the quay",
+    "pays {n} coins to the bank",
+    "turns the top tile and places it next to the sea",
+    "may trade {n} goods of one kind for a gem",
+    "rolls both dice and adds {n}",
+    "returns {n} crates to the supply",
+    "loads {n} crates into the smallest hold",
+)
+_LIMITS = (
+    "unless a storm is shown",
+    "before anybody else may act",
+    "but never more than twice in a round",
+    "if the tide marker has passed the pier",
+    "as long as a berth is free",
+    "and then passes the bell to the right",
+    "even when the market is closed",
+    "starting with the oldest ship",
+)
 
 
 def _prose(rng: random.Random, sentences: int) -> str:
@@ -113,8 +149,12 @@ def _wheel_figure(page: Image.Image, top: int, rng: random.Random) -> None:
 
 
 _FIGURES: tuple[Callable[[Image.Image, int, random.Random], None], ...] = (
-    _tiles_figure, _cards_figure, _table_figure, _quay_figure, _wheel_figure,
-)  # fmt: skip
+    _tiles_figure,
+    _cards_figure,
+    _table_figure,
+    _quay_figure,
+    _wheel_figure,
+)
 
 
 def page(number: int, change: tuple[str, str] | None = None) -> Image.Image:

@@ -61,8 +61,8 @@ def _water(picture: Image.Image, rng: random.Random, kind: str, foot: float) -> 
             x, y = rng.random(), rng.random() * foot
             p.line([(x, y), (x - 0.02, y + 0.06)], 0.003, (176, 184, 198))
         bolt = rng.uniform(0.2, 0.8)
-        p.shape([(bolt, 0), (bolt - 0.08, foot * 0.3), (bolt - 0.02, foot * 0.3), (bolt - 0.09, foot * 0.55)]
-                + [(bolt + 0.06, foot * 0.24), (bolt, foot * 0.24), (bolt + 0.05, 0)], (255, 244, 170))  # fmt: skip
+        zigzag = ((0, 0), (-0.08, 0.3), (-0.02, 0.3), (-0.09, 0.55), (0.06, 0.24), (0, 0.24), (0.05, 0))
+        p.shape([(bolt + x, foot * y) for x, y in zigzag], (255, 244, 170))
 
 
 _HULLS: tuple[Colour, ...] = ((88, 50, 34), (60, 44, 52), (120, 64, 36), (44, 52, 62))

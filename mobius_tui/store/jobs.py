@@ -245,3 +245,21 @@ def _job(row: sqlite3.Row) -> Job:
     if values["state"] in {"running", "paused"} and not is_alive(values["owner"]):
         values["state"] = "interrupted"
     return Job(**values)
+
+
+def settle_interrupted(connection: sqlite3.Connection, who: str) -> int:
+    """Close the rows of verbs whose process died; their next run goes on from the kept batches.
+
+    Args:
+        connection: The database.
+        who: The actor who starts anew.
+
+    Returns:
+        How many were closed.
+    """
+    closed = 0
+    for job in list_jobs(connection, active_only=True):
+        if job.state == "interrupted" and job.options.get("foreground"):
+            finish_job(connection, job.id, "failed", 130, f"its process was killed; continued by {who}", {})
+            closed += 1
+    return closed

@@ -1,0 +1,137 @@
+"""Run a job: its row, its log, its end. The worker and the verbs use the same."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Mapping
+
+from mobius_tui.errors import Cancelled, MobiusError, exit_code_of
+from mobius_tui.logs import JsonLog
+from mobius_tui.operations.backup import backup_now
+from mobius_tui.operations.migrate import migrate
+from mobius_tui.operations.options import MigrateOptions
+from mobius_tui.operations.progress import Stopping, StoreProgress, Tick
+from mobius_tui.store.database import database_error
+from mobius_tui.store.jobs import Job, add_job, find_job, finish_job, settle_interrupted, update_job
+from mobius_tui.system.processes import process_token
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+
+def run_in_foreground(
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    kind: str,
+    options: Mapping[str, object],
+    *,
+    reason: str = "",
+    stopping: Callable[[], bool] = lambda: False,
+    on_tick: Callable[[Tick], None] = lambda _: None,
+) -> Job:
+    """Run an operation in this process, with a row that every console shows.
+
+    Args:
+        ws: The workspace.
+        connection: The database.
+        kind: ``migrate``, ``dry-run`` or ``backup``.
+        options: Plain data.
+        reason: Why, for the history.
+        stopping: Says whether this process should end.
+        on_tick: Called with each step of progress.
+
+    Returns:
+        The finished job; ``exit_code`` and ``error`` say how it ended.
+    """
+    settle_interrupted(connection, ws.actor)
+    job = add_job(connection, kind, options, ws.actor, reason=reason, owner=process_token())
+    try:
+        return run_job(ws, connection, job, stopping=stopping, on_tick=on_tick)
+    except Stopping:
+        finish_job(connection, job.id, "cancelled", 130, "stopped; start it again, finished images are kept", {})
+        return find_job(connection, job.id)
+
+
+def run_job(
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    job: Job,
+    *,
+    stopping: Callable[[], bool] = lambda: False,
+    on_tick: Callable[[Tick], None] = lambda _: None,
+    mirror: JsonLog | None = None,
+) -> Job:
+    """Run a claimed job to its end and write the end into its row.
+
+    Args:
+        ws: The workspace.
+        connection: The database.
+        job: The row, owned by this process.
+        stopping: Says whether this process should end; the job then stays resumable.
+        on_tick: Called with each step of progress.
+        mirror: A second log.
+
+    Returns:
+        The finished job.
+
+    Raises:
+        Stopping: The process is to end; the job is as it was.
+        EnvironmentFailed: Not even the job's end could be written to the database.
+    """
+    log = JsonLog(ws.logs / f"{job.run_id}.log")
+    progress = StoreProgress(connection, job, log, stopping=stopping, on_tick=on_tick, mirror=mirror)
+    try:
+        progress.event("info", "start", f"{job.kind} started by {job.requested_by}", options=dict(job.options))
+        summary = _dispatch(ws, connection, job, progress)
+        progress.flush()
+        finish_job(connection, job.id, "done", 0, "", summary)
+        progress.event("info", "end", f"{job.kind} done", **summary)
+    except Stopping:
+        progress.event("info", "stopping", "the process ends; the job goes on at the next start")
+        update_job(connection, job.id, state="running")
+        raise
+    except Exception as error:
+        _note_failure(ws, connection, job, progress, error)
+    return find_job(connection, job.id)
+
+
+def _dispatch(ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress) -> Mapping[str, object]:
+    if job.kind == "backup":
+        return {"backup": backup_now(ws, job.reason or "by hand", run_id=job.run_id).name}
+    options = MigrateOptions.from_json({**job.options, "dry_run": job.kind == "dry-run"})
+    return migrate(ws, connection, options, progress).to_json()
+
+
+def _note_failure(
+    ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress, error: Exception
+) -> None:
+    """Write how a job failed; a defect keeps its traceback in the run log."""
+    if isinstance(error, sqlite3.Error):
+        error = database_error(error, ws.database)
+    code = exit_code_of(error)
+    state = "cancelled" if isinstance(error, Cancelled) else "failed"
+    sentence = str(error) if isinstance(error, MobiusError) else _defect(error)
+    with contextlib.suppress(sqlite3.Error):
+        progress.event("info" if state == "cancelled" else "error", state, visible(sentence), **_trace(error))
+        progress.flush()
+    try:
+        finish_job(connection, job.id, state, code, visible(sentence), {})
+    except sqlite3.Error as failed:
+        raise database_error(failed, ws.database) from error
+
+
+def _defect(error: Exception) -> str:
+    if isinstance(error, OSError):
+        place = f" ({visible(str(error.filename))})" if error.filename else ""
+        return f"{error.strerror or error}{place}"
+    if isinstance(error, MemoryError):
+        return "not enough memory. Next: use --parallel 1, or close other programs"
+    return f"a defect of MOBIUS: {type(error).__name__}: {error}"
+
+
+def _trace(error: Exception) -> dict[str, object]:
+    if isinstance(error, MobiusError):
+        return {}
+    import traceback
+
+    return {"traceback": traceback.format_exception(error)}

@@ -49,6 +49,7 @@ READERS: Final[dict[str, tuple[tuple[str, str], ...]]] = {
 ffmpeg is not asked for HEIF and AVIF: of a tiled picture it gives one tile.
 """
 
+_TOO_LARGE = (b"resources exhausted", b"exceeds limit", b"picture size", b"cannot allocate memory")
 _LACKS = (b"no decode delegate", b"unknown input format", b"decoder not found", b"not authorized", b"none) not found")
 
 _LEAD = """
@@ -138,6 +139,8 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
         if run.code == 0 and run.output and not run.complaint:
             plane, facts = load_luminance(run.output, replace(limits, bytes=len(run.output)))
             return plane, replace(facts, format=name)
+        if any(word in run.complaint.lower() for word in _TOO_LARGE):
+            raise DecodeFailed(f"{tool} needs more memory or pixels than one image may use", "too large")
         able = able or not any(word in run.complaint.lower() for word in _LACKS)
     if not able:
         wanted = " or ".join(tool for tool, _ in READERS[name])
@@ -152,53 +155,48 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
 def _decoded_by(tool: str, program: str, forced: str, data: bytes, limits: Limits, seconds: float) -> Run:
     with tempfile.TemporaryDirectory(prefix="mobius-decode-") as folder:
         if tool == FFMPEG:
-            arguments = _ffmpeg(program, forced, limits)
+            arguments = _ffmpeg(program, forced, len(data), limits)
         else:
             arguments = _imagemagick(program, forced, limits)
             Path(folder, "policy.xml").write_text(_policy(forced), encoding="ascii")
         return run_bounded(arguments, data, folder, limits, seconds)
 
 
-def _ffmpeg(program: str, forced: str, limits: Limits) -> list[str]:
+def _ffmpeg(program: str, forced: str, size: int, limits: Limits) -> list[str]:
+    # Told the size, it takes the whole pipe as one frame; formats without a parser of their own need that.
     return [
         *(program, "-nostdin", "-hide_banner", "-loglevel", "error", "-xerror"),
-        *("-protocol_whitelist", "pipe", "-format_whitelist", forced, "-f", forced),
+        *("-protocol_whitelist", "pipe", "-format_whitelist", forced, "-f", forced, "-frame_size", str(size)),
         *("-max_pixels", str(limits.pixels), "-err_detect", "explode", "-threads", "1", "-i", "pipe:0"),
         *("-map", "0:v:0", "-frames:v", "1", "-threads", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"),
     ]
 
 
 def _imagemagick(program: str, forced: str, limits: Limits) -> list[str]:
-    return [
-        *(
-            program,
-            "-regard-warnings",
-            "-limit",
-            "memory",
-            str(limits.memory),
-            "-limit",
-            "map",
-            "0",
-            "-limit",
-            "disk",
-            "0",
-        ),
-        *("-limit", "area", str(limits.pixels), "-limit", "thread", "1"),
-        *(f"{forced}:-[0]", "-auto-orient", "-define", "png:compression-level=1", "png:-"),
-    ]
+    bounds = {
+        "memory": limits.memory,
+        "map": 0,
+        "disk": limits.pixels * 16,
+        "area": limits.pixels,
+        "thread": 1,
+    }
+    flags = [word for name, value in bounds.items() for word in ("-limit", name, str(value))]
+    picture = [f"{forced}:-[0]", "-auto-orient", "-define", "png:compression-level=1", "png:-"]
+    return [program, "-regard-warnings", *flags, *picture]
+
+
+_SAME_CODER = {"PSB": ("PSD",)}
+"""ImageMagick asks its policy for the coder that does the work."""
 
 
 def _policy(forced: str) -> str:
+    closed = ["delegate", "filter", "coder"]
+    readable = [forced, *_SAME_CODER.get(forced, ())]
     lines = [
-        *(
-            f'<policy domain="{domain}" rights="none" pattern="*"/>'
-            for domain in ("delegate", "filter", "coder", "module")
-        ),
+        *(f'<policy domain="{domain}" rights="none" pattern="*"/>' for domain in closed),
         '<policy domain="path" rights="none" pattern="@*"/>',
-        f'<policy domain="coder" rights="read" pattern="{forced}"/>',
-        f'<policy domain="module" rights="read" pattern="{forced}"/>',
-        '<policy domain="coder" rights="read | write" pattern="PNG"/>',
-        '<policy domain="module" rights="read | write" pattern="PNG"/>',
+        *(f'<policy domain="coder" rights="read" pattern="{coder}"/>' for coder in readable),
+        '<policy domain="coder" rights="write" pattern="PNG"/>',
     ]
     return "<policymap>\n" + "\n".join(lines) + "\n</policymap>\n"
 

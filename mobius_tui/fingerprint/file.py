@@ -235,6 +235,9 @@ def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Ou
     except MemoryError:
         said = "decoding it needs more memory than one image may use"
         return replace(known, status="failed", error=said, cause="memory", lasting=True)
+    except OSError as error:  # an external decoder could not be started, or its temporary folder not be made
+        reason = os.strerror(error.errno).lower() if error.errno else "unknown reason"
+        return replace(known, status="failed", error=f"no external decoder could be run: {reason}", cause="io")
     share, reason = confidence.confidence_of(grid, facts.width, facts.height)
     return replace(
         known,

@@ -1,0 +1,221 @@
+from __future__ import annotations
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from numpy.typing import NDArray
+
+from mobius_tui.matching import multi_index, neighbours
+from mobius_tui.matching.neighbours import GrowingHashes, collapse, neighbours_of, pairs_within, suspects
+
+Pairs = dict[tuple[int, int], int]
+
+SHAPES = ("uniform", "sparse bits", "one part", "two parts", "balls", "walk")
+
+
+def drawn(shape: str, count: int, seed: int) -> NDArray[np.uint64]:
+    """Hashes that fall into buckets in very different ways."""
+    rng = np.random.default_rng(seed)
+    whole = rng.integers(0, 2**64, count, dtype=np.uint64)
+    if shape == "uniform":
+        return whole
+    if shape == "sparse bits":
+        return whole & rng.integers(0, 2**64, dtype=np.uint64) & rng.integers(0, 2**64, dtype=np.uint64)
+    if shape == "one part":
+        return whole >> np.uint64(48) << np.uint64(rng.integers(0, 49))
+    if shape == "two parts":
+        return whole & np.uint64(0xFFFF0000FFFF0000)
+    if shape == "balls":
+        centres = rng.integers(0, 2**64, 4, dtype=np.uint64)
+        flips = np.uint64(1) << rng.integers(0, 64, (count, 4), dtype=np.uint64)
+        return centres[rng.integers(0, 4, count)] ^ np.bitwise_or.reduce(flips, axis=1)
+    return np.arange(count, dtype=np.uint64) + rng.integers(0, 2**63, dtype=np.uint64)
+
+
+LIBRARIES = st.builds(drawn, st.sampled_from(SHAPES), st.integers(0, 250), st.integers(0, 2**32))
+
+
+def brute(hashes: NDArray[np.uint64], r: int) -> Pairs:
+    distance = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
+    left, right = np.nonzero(np.triu(distance <= r, 1))
+    return dict(zip(zip(left.tolist(), right.tolist(), strict=True), distance[left, right].tolist(), strict=True))
+
+
+def found(hashes: NDArray[np.uint64], r: int, threads: int | None = 1) -> Pairs:
+    pairs: Pairs = {}
+    for block in pairs_within(hashes, r, threads=threads):
+        assert 0 < len(block.left) <= neighbours.BLOCK_PAIRS
+        for left, right, distance in zip(
+            block.left.tolist(), block.right.tolist(), block.distance.tolist(), strict=True
+        ):
+            assert (left, right) not in pairs, "a pair came twice"
+            pairs[left, right] = distance
+    return pairs
+
+
+@pytest.fixture()
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that small libraries are cut into many tasks and steps too."""
+    for module in (multi_index, neighbours):
+        monkeypatch.setattr(module, "SLOTS_PER_TASK", 1024)
+        monkeypatch.setattr(module, "SLOTS_PER_STEP", 512)
+
+
+@pytest.fixture()
+def indexed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that small libraries go through the index, whatever it costs."""
+    monkeypatch.setattr(neighbours, "_worthwhile_plan", multi_index.make_plan)
+
+
+@given(LIBRARIES, st.integers(0, 64))
+def test_brute_force_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64], r: int) -> None:
+    distinct = collapse(hashes).distinct
+    assert found(distinct, r) == brute(distinct, r)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(LIBRARIES, st.integers(0, 64))
+@pytest.mark.usefixtures("indexed")
+def test_the_index_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64], r: int) -> None:
+    distinct = collapse(hashes).distinct
+    assert found(distinct, r) == brute(distinct, r)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(LIBRARIES, st.integers(0, 64), st.randoms())
+@pytest.mark.usefixtures("indexed", "small_pieces")
+def test_the_index_is_exact_in_small_pieces_and_any_order(hashes: NDArray[np.uint64], r: int, random: object) -> None:
+    shuffled = np.random.default_rng(len(hashes)).permutation(collapse(hashes).distinct)
+    assert found(shuffled, r, threads=2) == brute(shuffled, r)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(LIBRARIES, st.integers(0, 64))
+@pytest.mark.usefixtures("small_pieces")
+def test_brute_force_is_exact_in_small_pieces(hashes: NDArray[np.uint64], r: int) -> None:
+    distinct = collapse(hashes).distinct
+    assert found(distinct, r, threads=2) == brute(distinct, r)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("r", [3, 10, 15])
+def test_a_library_large_enough_for_the_index_is_exact(shape: str, r: int) -> None:
+    distinct = collapse(drawn(shape, 6000, r)).distinct
+    assert found(distinct, r, threads=2) == brute(distinct, r)
+
+
+def test_a_large_uniform_library_goes_through_the_index() -> None:
+    assert neighbours._worthwhile_plan(drawn("uniform", 50_000, 1), 10) is not None
+
+
+def test_clustered_hashes_are_compared_outright_when_buckets_do_not_help() -> None:
+    distinct = np.arange(8000, dtype=np.uint64)
+    assert neighbours._worthwhile_plan(distinct, 12) is None
+
+
+def test_the_order_of_pairs_does_not_depend_on_threads() -> None:
+    distinct = collapse(drawn("balls", 20_000, 3)).distinct
+    one = [block.left.tolist() for block in pairs_within(distinct, 6, threads=1)]
+    two = [block.left.tolist() for block in pairs_within(distinct, 6, threads=2)]
+    assert one == two
+
+
+def test_a_search_given_up_half_way_ends_its_threads() -> None:
+    import threading
+
+    before = threading.active_count()
+    blocks = pairs_within(np.arange(10_000, dtype=np.uint64), 64, threads=2)
+    next(blocks)
+    blocks.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_hashes_have_no_pairs(count: int) -> None:
+    assert list(pairs_within(np.zeros(count, np.uint64), 64)) == []
+
+
+@pytest.mark.parametrize("r", [-1, 65])
+def test_a_radius_that_cannot_be_is_refused(r: int) -> None:
+    with pytest.raises(ValueError, match=r"0\.\.64"):
+        list(pairs_within(np.zeros(2, np.uint64), r))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 4)))
+def test_collapse_takes_equal_hashes_together(values: list[int]) -> None:
+    hashes = np.array(values, np.uint64)
+    seen = collapse(hashes)
+    assert seen.distinct.tolist() == sorted(set(values))
+    assert seen.distinct[seen.inverse].tolist() == values
+    assert seen.counts.tolist() == [values.count(value) for value in seen.distinct.tolist()]
+    assert seen.first.tolist() == [values.index(value) for value in seen.distinct.tolist()]
+
+
+@given(LIBRARIES, st.integers(0, 2**64 - 1), st.integers(0, 64), st.booleans())
+def test_neighbours_of_one_hash(hashes: NDArray[np.uint64], one: int, r: int, member: bool) -> None:
+    if member and len(hashes):
+        one = int(hashes[0])
+    places, distances = neighbours_of(one, hashes, r)
+    expected = [
+        (i, (one ^ int(h)).bit_count()) for i, h in enumerate(hashes.tolist()) if (one ^ int(h)).bit_count() <= r
+    ]
+    assert list(zip(places.tolist(), distances.tolist(), strict=True)) == expected
+
+
+def test_neighbours_of_one_hash_across_steps() -> None:
+    hashes = drawn("uniform", 3 * neighbours.ONE_STEP + 17, 5)
+    planted = [0, neighbours.ONE_STEP - 1, neighbours.ONE_STEP, 2 * neighbours.ONE_STEP + 5, len(hashes) - 1]
+    hashes[planted] = 0b111
+    places, distances = neighbours_of(0, hashes, 3)
+    assert places.tolist() == planted
+    assert distances.tolist() == [3] * 5
+
+
+@given(LIBRARIES, st.lists(st.integers(0, 2**64 - 1), max_size=30))
+def test_growing_hashes_hold_what_was_added(start: NDArray[np.uint64], more: list[int]) -> None:
+    growing = GrowingHashes(start)
+    assert [growing.append(value) for value in more] == list(range(len(start), len(start) + len(more)))
+    assert growing.values.tolist() == start.tolist() + more
+    assert len(growing) == len(start) + len(more)
+
+
+def test_growing_does_not_copy_at_each_addition() -> None:
+    growing = GrowingHashes()
+    homes = set()
+    for value in range(100_000):
+        growing.append(value)
+        homes.add(growing.values.__array_interface__["data"][0])
+    assert len(homes) <= 8
+    assert growing.values.tolist() == list(range(100_000))
+
+
+def test_a_view_of_growing_hashes_can_not_be_written_and_stays() -> None:
+    growing = GrowingHashes(np.array([1], np.uint64))
+    view = growing.values
+    for value in range(5000):
+        growing.append(value)
+    assert view.tolist() == [1]
+    with pytest.raises(ValueError, match="read-only"):
+        view[0] = 2
+
+
+def lonely(hashes: NDArray[np.uint64], r: int) -> list[bool]:
+    distance = np.bitwise_count(hashes[:, None] ^ hashes[None, :])
+    np.fill_diagonal(distance, 255)
+    return (distance > r).all(axis=1).tolist()
+
+
+@given(LIBRARIES, st.integers(0, 64), st.integers(0, 3))
+def test_suspects_have_a_neighbour_within_the_margin(hashes: NDArray[np.uint64], r: int, equal: int) -> None:
+    hashes = np.concatenate((hashes, hashes[:equal]))
+    near = suspects(hashes, r)
+    assert near.dtype == np.bool_
+    assert near.tolist() == [not alone for alone in lonely(hashes, min(64, r + 4))]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("r", [0, 6, 15])
+def test_suspects_of_a_large_library(shape: str, r: int) -> None:
+    hashes = drawn(shape, 6000, r)
+    assert suspects(hashes, r).tolist() == [not alone for alone in lonely(hashes, r + 4)]

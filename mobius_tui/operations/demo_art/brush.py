@@ -167,19 +167,23 @@ def write(
     ImageDraw.Draw(image).text(place, text, fill=fill, font=font(size), anchor=anchor, stroke_width=bold)
 
 
+@lru_cache(maxsize=4096)
+def _length(word: str, size: int) -> float:
+    return font(size).getlength(word)
+
+
 def wrapped(text: str, size: int, width: int) -> list[str]:
-    """The text broken into lines that are at most ``width`` pixels wide."""
-    face = font(size)
-    lines: list[str] = []
-    line = ""
+    """The text broken into lines that are at most ``width`` pixels wide, kerning across spaces left out."""
+    lines: list[list[str]] = [[]]
+    used = 0.0
     for word in text.split():
-        longer = f"{line} {word}".strip()
-        if line and face.getlength(longer) > width:
-            lines.append(line)
-            line = word
-        else:
-            line = longer
-    return [*lines, line] if line else lines
+        longer = used + (_length(" ", size) if lines[-1] else 0) + _length(word, size)
+        if lines[-1] and longer > width:
+            lines.append([])
+            longer = _length(word, size)
+        lines[-1].append(word)
+        used = longer
+    return [" ".join(words) for words in lines if words]
 
 
 def paragraph(

@@ -175,7 +175,7 @@ LOOKALIKES: tuple[tuple[str, str, str], ...] = (
     ("photos/meeples.jpg", "photos/meeples-one-moved.jpg", "one meeple moved"),
     ("tiles/forest-06.png", "tiles/forest-08.png", "another number"),
     ("tokens/meeple-red.png", "tokens/meeple-blue.png", "another colour"),
-    ("dice/red-3.png", "dice/white-3.png", "another colour"),
+    ("tokens/coin-01.png", "tokens/coin-02.png", "another value"),
 )
 """Pairs of different pictures that look nearly the same, and what differs."""
 

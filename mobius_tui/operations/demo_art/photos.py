@@ -113,10 +113,10 @@ def box_lid(title: str, line: str, kind: str, seed: str, colour: Colour, emblem:
 def scanned(picture: Image.Image, turn: float, seed: str) -> Image.Image:
     """A picture as a flatbed scanner returns it: slightly turned on a gray lid, a little dust, a little fading."""
     rng = random.Random(f"scan {seed}")
-    sheet = Image.new("RGB", (picture.width + 36, picture.height + 36), (214, 214, 210))
+    sheet = Image.new("RGB", (picture.width + 12, picture.height + 12), (214, 214, 210))
     laid = picture.convert("RGB")
     laid.putalpha(255)
-    shadowed(sheet, laid, (18, 18), 3)
+    shadowed(sheet, laid, (6, 6), 1)
     sheet = sheet.rotate(turn, Image.Resampling.BICUBIC, fillcolor=(214, 214, 210))
     sheet = Image.blend(sheet, Image.new("RGB", sheet.size, (226, 218, 200)), 0.12)
     for _ in range(24):

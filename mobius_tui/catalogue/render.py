@@ -290,8 +290,7 @@ def _outer_style(document: Document) -> _Style:
     after_brace = text[document.opening + 1 : first.key_start]
     colon = text[last.key_end : last.value_start]
     if len(members) > 1:
-        lead = text[: last.key_start]
-        after_comma = lead[len(lead.rstrip(" \t\n\r")) :] if len(lead) < _CHUNK else _space_before(text, last.key_start)
+        after_comma = _space_before(text, last.key_start)
     elif "\n" in after_brace:
         after_comma = after_brace
     else:

@@ -151,21 +151,51 @@ def claim_next(connection: sqlite3.Connection, owner: str) -> Job | None:
     Returns:
         The job, now running (or paused when that is wanted); None when there is none.
     """
+    if not _claimable(connection):  # a look without the write lock, for it is taken four times a second
+        return None
     with writing(connection):
-        rows = connection.execute(
-            f"SELECT {_COLUMNS} FROM jobs WHERE state IN {ACTIVE}"
-            " AND json_extract(options, '$.foreground') IS NULL ORDER BY id"
-        ).fetchall()
-        for row in rows:
-            if row["state"] != "queued" and is_alive(row["owner"]):
-                continue
-            connection.execute(
-                "UPDATE jobs SET state = 'running', owner = ?, started_at = coalesce(started_at, ?), heartbeat_at = ?"
-                " WHERE id = ?",
-                (owner, clock.now(), clock.now(), row["id"]),
-            )
-            return find_job(connection, int(row["id"]))
-    return None
+        found = _claimable(connection)
+        if not found:
+            return None
+        connection.execute(
+            "UPDATE jobs SET state = 'running', owner = ?, started_at = coalesce(started_at, ?), heartbeat_at = ?"
+            " WHERE id = ?",
+            (owner, clock.now(), clock.now(), found),
+        )
+        return find_job(connection, found)
+
+
+def _claimable(connection: sqlite3.Connection) -> int:
+    """Number of the oldest job that a worker may take; 0 when there is none."""
+    rows = connection.execute(
+        f"SELECT id, state, owner FROM jobs WHERE state IN {ACTIVE}"
+        " AND json_extract(options, '$.foreground') IS NULL ORDER BY id"
+    ).fetchall()
+    return next((int(row["id"]) for row in rows if row["state"] == "queued" or not is_alive(row["owner"])), 0)
+
+
+def release_job(connection: sqlite3.Connection, job_id: int, owner: str) -> bool:
+    """Give a job back, so that it is shown as interrupted and the next claim goes on with it.
+
+    Args:
+        connection: The database.
+        job_id: Which.
+        owner: Token of the process that held it; another's job is left alone.
+
+    Returns:
+        Whether it was given back.
+    """
+    changed = connection.execute(
+        "UPDATE jobs SET owner = '', heartbeat_at = ? WHERE id = ? AND owner = ? AND state IN ('running', 'paused')",
+        (clock.now(), job_id, owner),
+    )
+    return changed.rowcount == 1
+
+
+def is_migrating(connection: sqlite3.Connection) -> bool:
+    """Whether a process hashes the library for a job now, paused or not."""
+    return any(job.kind in {"migrate", "dry-run"} and job.state != "interrupted" and job.state != "queued"
+               for job in list_jobs(connection, active_only=True))
 
 
 def ask(connection: sqlite3.Connection, job_id: int, wanted: str, who: str) -> Job:

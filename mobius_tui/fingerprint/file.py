@@ -236,8 +236,8 @@ def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Ou
         said = "decoding it needs more memory than one image may use"
         return replace(known, status="failed", error=said, cause="memory", lasting=True)
     except OSError as error:  # an external decoder could not be started, or its temporary folder not be made
-        reason = os.strerror(error.errno).lower() if error.errno else "unknown reason"
-        return replace(known, status="failed", error=f"no external decoder could be run: {reason}", cause="io")
+        trouble = os.strerror(error.errno).lower() if error.errno else "unknown reason"
+        return replace(known, status="failed", error=f"no external decoder could be run: {trouble}", cause="io")
     share, reason = confidence.confidence_of(grid, facts.width, facts.height)
     return replace(
         known,

@@ -5,6 +5,7 @@ Deep samples are scaled from their type's range, not clipped; transparency is la
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from PIL import Image, ImageChops
@@ -13,7 +14,6 @@ PLAIN_MODES: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
 """Modes that Pillow turns into ``L`` by itself without losing anything that counts."""
 
 _STRIP_PIXELS = 1 << 22
-_SIGN = bytes(value ^ 0x80 for value in range(256))
 _BITS_PER_SAMPLE = 258
 _SAMPLE_FORMAT = 339
 _UNSIGNED = 1
@@ -94,9 +94,9 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
     bits = _tiff_tag(image, _BITS_PER_SAMPLE)
     if 8 < bits < 16:
         # A 12-bit TIFF keeps its samples in the low bits.
-        shift = bits - 8
-        wide = Image.frombytes("I;16", image.size, raw).convert("I").point(lambda value: value * (1 / (1 << shift)))
-        return _with_16_bit_colour(image, wide.convert("L"), high, low)
+        scale = 2.0 ** (8 - bits)
+        wide = Image.frombytes("I;16", image.size, raw).convert("I").convert("F")
+        return wide.point(lambda value: value * scale).convert("L")
     return _with_16_bit_colour(image, Image.frombytes("L", image.size, high), high, low)
 
 
@@ -114,34 +114,35 @@ def _with_16_bit_colour(image: Image.Image, plane: Image.Image, high: bytes, low
 
 
 def _from_integers(image: Image.Image) -> Image.Image:
-    """32-bit samples: the byte above the smallest of the ranges 8, 16 and 32 bits that holds them all."""
+    """32-bit samples, from the smallest of the ranges of 8, 16, 31 and 32 bits that holds them all."""
     lowest, highest = _extent(image)
-    raw = image.tobytes("raw", "I")
-    if (
-        image.format == "TIFF"
-        and _tiff_tag(image, _BITS_PER_SAMPLE) == 32
-        and _tiff_tag(image, _SAMPLE_FORMAT) == _UNSIGNED
-    ):
-        lowest, highest = (0, 2**32 - 1) if lowest < 0 else (lowest, highest)
+    bits, kind = _tiff_tag(image, _BITS_PER_SAMPLE), _tiff_tag(image, _SAMPLE_FORMAT)
+    if lowest < 0 and bits == 32 and kind == _UNSIGNED:
+        # Pillow holds unsigned samples as signed ones: the top byte is right either way.
+        return Image.frombytes("L", image.size, image.tobytes("raw", "I")[3::4])
     if lowest >= 0:
-        byte = 0 if highest <= 0xFF else 1 if highest <= 0xFFFF else 3
-        plane = raw[byte::4]
-        if byte == 3 and highest < 2**31:
-            plane = plane.translate(bytes(min(255, value * 2) for value in range(256)))
-        return Image.frombytes("L", image.size, plane)
-    byte = 0 if lowest >= -0x80 and highest <= 0x7F else 1 if lowest >= -0x8000 and highest <= 0x7FFF else 3
-    return Image.frombytes("L", image.size, raw[byte::4].translate(_SIGN))
+        scale = next(scale for top, scale in _WHOLE if highest <= top)
+        return image.convert("F").point(lambda value: value * scale).convert("L")
+    bound = max(-lowest, highest + 1)
+    scale = next(scale for top, scale in _HALVES if bound <= top)
+    return image.convert("F").point(lambda value: value * scale + 128.0).convert("L")
+
+
+_WHOLE = ((2**8 - 1, 1.0), (2**16 - 1, 2.0**-8), (2**31 - 1, 2.0**-23))
+_HALVES = ((2**7, 1.0), (2**15, 2.0**-8), (2**31, 2.0**-24))
 
 
 def _from_floats(image: Image.Image) -> Image.Image:
     """Float samples: 0..1 is the range of the type; files that hold 8, 16 or 32-bit figures as floats have that one."""
     lowest, highest = _extent(image)
+    if not (math.isfinite(lowest) and math.isfinite(highest)):
+        lowest, highest = 0.0, 1.0
     if lowest < 0:
         bound = max(-lowest, highest)
-        top = next((top for top in (1.0, 128.0, 32768.0, 2.0**31) if bound <= top), bound)
+        top = next((top for top in (1.0, 2.0**7, 2.0**15, 2.0**31) if bound <= top), bound)
         scale, offset = 127.5 / top, 127.5
     else:
-        top = next((top for top in (1.0, 255.0, 65535.0, 2.0**32 - 1) if highest <= top), highest)
+        top = next((top for top in (1.0, 2.0**8 - 1, 2.0**16 - 1, 2.0**32 - 1) if highest <= top), highest)
         scale, offset = 255.0 / top, 0.0
     return image.point(lambda value: value * scale + (offset + 0.5)).convert("L")
 

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
@@ -15,6 +16,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Final, Self
 
+from mobius_tui.errors import Cancelled
 from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_one, start_child
 from mobius_tui.fingerprint.file import fingerprint_file
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
@@ -58,6 +60,7 @@ class HashingPool:
         self._executor: Executor | None = None
         self._processes: list[BaseProcess] = []
         self._closed = False
+        self._lock = threading.Lock()  # close() may come from another thread than the one that consumes map()
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +78,9 @@ class HashingPool:
 
         Yields:
             An outcome a task, in no particular order. Leaving early ends the processes at once.
+
+        Raises:
+            Cancelled: The pool was closed.
         """
         if self._in_process:
             for task in tasks:
@@ -101,7 +107,10 @@ class HashingPool:
                 self._stop()
 
     def close(self) -> None:
-        """End the processes; what is under way is lost."""
+        """End the processes; what is under way is lost, and a ``map`` still running raises ``Cancelled``.
+
+        Any thread may call it.
+        """
         self._closed = True
         self._stop()
 
@@ -115,10 +124,9 @@ class HashingPool:
 
     def _submit(self, chunk: list[Task]) -> Future[list[Outcome]]:
         try:
-            return self._running().submit(fingerprint_chunk, chunk, self.profile, self.limits)
+            with self._lock:
+                return self._running().submit(fingerprint_chunk, chunk, self.profile, self.limits)
         except RuntimeError as error:  # the executor broke since the last result
-            if self._closed:
-                raise
             failed: Future[list[Outcome]] = Future()
             failed.set_exception(error)
             return failed
@@ -152,7 +160,11 @@ class HashingPool:
         else:
             said, cause = "the decoder crashed on it", "crash"
         try:
-            found = self._running().submit(identify_one, task, self.limits).result()
+            with self._lock:
+                future = self._running().submit(identify_one, task, self.limits)
+            found = future.result()
+        except Cancelled:
+            raise
         except Exception:  # whatever ended the process again: the file cannot even be read
             self._stop()
             return Outcome(task.path, "failed", error=said, cause=cause)
@@ -162,7 +174,7 @@ class HashingPool:
 
     def _running(self) -> Executor:
         if self._closed:
-            raise RuntimeError("the hashing pool is closed")
+            raise Cancelled("the hashing pool was closed")
         if self._executor is None:
             self._executor = self._factory() if self._factory else self._processes_executor()
         return self._executor
@@ -179,8 +191,9 @@ class HashingPool:
 
     def _stop(self) -> bool:
         """End the executor at once; returns whether a process of it had met its time limit."""
-        executor, self._executor = self._executor, None
-        processes, self._processes = self._processes, []
+        with self._lock:
+            executor, self._executor = self._executor, None
+            processes, self._processes = self._processes, []
         if executor is None:
             return False
         codes = [process.exitcode for process in processes]

@@ -1,0 +1,27 @@
+"""Owns a pool whose processes hang, says their ids, and waits to be killed."""
+
+import sys
+import threading
+import time
+
+import hostile_child
+
+from mobius_tui.fingerprint import pool
+from mobius_tui.fingerprint.model import Limits, Task
+
+
+def main():
+    pool.start_child = hostile_child.start
+    with pool.HashingPool("exact", Limits(seconds=float(sys.argv[2])), 2) as running:
+        threading.Thread(target=report, args=(running,), daemon=True).start()
+        list(running.map([Task(sys.argv[1])] * 32))
+
+
+def report(running):
+    while len(running._processes) < 2:
+        time.sleep(0.01)
+    print(*(process.pid for process in running._processes), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,176 @@
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import hostile_child
+import pytest
+from PIL import Image
+
+from mobius_tui.errors import Cancelled
+from mobius_tui.fingerprint import pool as pool_module
+from mobius_tui.fingerprint.file import fingerprint_file
+from mobius_tui.fingerprint.model import Limits, Task
+from mobius_tui.fingerprint.pool import AHEAD, CHUNK, HashingPool
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of Unix")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    paths = []
+    for number in range(40):
+        path = tmp_path / f"{number:02}.png"
+        Image.effect_noise((40, 30), 60 + number).save(path)
+        paths.append(str(path))
+    return paths
+
+
+@pytest.fixture
+def hostile(monkeypatch):
+    monkeypatch.setattr(pool_module, "start_child", hostile_child.start)
+
+
+def _bad(tmp_path, content, name="bad"):
+    path = tmp_path / name
+    path.write_bytes(content)
+    return str(path)
+
+
+def _run(paths, limits=None, workers=2):
+    with HashingPool("exact", limits or Limits(), workers) as running:
+        outcomes = list(running.map(Task(path) for path in paths))
+    assert sorted(outcome.path for outcome in outcomes) == sorted(paths)
+    return {outcome.path: outcome for outcome in outcomes}
+
+
+def test_every_file_gets_the_same_outcome_as_alone(pictures):
+    outcomes = _run(pictures)
+    for path in pictures:
+        alone = fingerprint_file(Task(path), "exact", Limits())
+        assert outcomes[path].dhash == alone.dhash
+        assert outcomes[path].sha256 == alone.sha256
+        assert outcomes[path].status == "ok"
+
+
+@pytest.mark.parametrize(("content", "cause"), [(b"CRASH", "crash"), (b"EXIT", "crash"), (b"HANG", "timeout")])
+def test_only_the_guilty_file_fails(hostile, pictures, tmp_path, content, cause):
+    bad = [_bad(tmp_path, content, "one"), _bad(tmp_path, content + b"2", "two")]
+    outcomes = _run([*pictures[:11], bad[0], *pictures[11:30], bad[1], *pictures[30:]], Limits(seconds=2.0))
+    for path in bad:
+        assert (outcomes[path].status, outcomes[path].cause, outcomes[path].lasting) == ("failed", cause, True)
+        assert outcomes[path].sha256 is not None
+        assert outcomes[path].size == len(Path(path).read_bytes())
+        assert "0x" not in outcomes[path].error
+    assert {outcomes[path].status for path in pictures} == {"ok"}
+
+
+def test_a_greedy_file_fails_by_memory_and_the_process_goes_on(hostile, pictures, tmp_path):
+    bad = _bad(tmp_path, b"GREEDY")
+    outcomes = _run([*pictures[:3], bad, *pictures[3:6]], Limits(memory=400 << 20), workers=1)
+    assert (outcomes[bad].status, outcomes[bad].cause) == ("failed", "memory")
+    assert {outcomes[path].status for path in pictures[:6]} == {"ok"}
+
+
+def test_the_pool_runs_again_after_a_crash(hostile, pictures, tmp_path):
+    bad = _bad(tmp_path, b"CRASH")
+    with HashingPool("exact", Limits(), 2) as running:
+        assert next(iter(running.map([Task(bad)]))).cause == "crash"
+        assert next(iter(running.map([Task(pictures[0])]))).status == "ok"
+
+
+def test_tasks_are_taken_lazily(pictures):
+    taken = 0
+
+    def tasks():
+        nonlocal taken
+        for number in range(100_000):
+            taken = number + 1
+            yield Task(pictures[number % len(pictures)])
+
+    with HashingPool("exact", Limits(), 2) as running:
+        results = running.map(tasks())
+        for _ in range(3):
+            next(results)
+        # What is ahead, and one refill.
+        assert taken <= 2 * CHUNK * AHEAD * 2
+        results.close()
+
+
+def test_leaving_early_ends_the_processes(hostile, tmp_path):
+    bad = _bad(tmp_path, b"HANG")
+    running = HashingPool("exact", Limits(seconds=300.0), 2)
+    results = running.map([Task(bad)] * 20)
+    started = threading.Event()
+    made = running._processes_executor
+
+    def noting():
+        executor = made()
+        started.set()
+        return executor
+
+    running._processes_executor = noting
+    ended = threading.Event()
+
+    def consume():
+        with pytest.raises(Cancelled):
+            list(results)
+        ended.set()
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    assert started.wait(30)
+    while not running._processes:
+        thread.join(0.01)
+    processes = list(running._processes)
+    running.close()
+    for process in processes:
+        process.join(10)
+        assert process.exitcode == -signal.SIGKILL
+    assert ended.wait(10)
+
+
+def test_a_killed_owner_leaves_no_orphans(tmp_path):
+    # The processes are inside C code that holds the GIL: the time limit is what ends the last of them.
+    _owner_killed(_bad(tmp_path, b"HANG"), seconds=3.0)
+
+
+def test_a_killed_owner_leaves_no_idle_processes(tmp_path, pictures):
+    _owner_killed(pictures[0], seconds=600.0)
+
+
+def _owner_killed(path, seconds):
+    script = Path(__file__).with_name("owner.py")
+    root = Path(__file__).parents[2]
+    environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{script.parent}"}
+    command = [sys.executable, str(script), path, str(seconds)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as owner:
+        children = [int(word) for word in owner.stdout.readline().split()]
+        assert len(children) == 2
+        watched = [os.pidfd_open(child) for child in children]
+        owner.send_signal(signal.SIGKILL)
+    for descriptor in watched:
+        ready, _, _ = select.select([descriptor], [], [], 30)
+        assert ready, "a decoding process outlived its owner"
+        os.close(descriptor)
+
+
+def test_another_executor_can_do_the_work(pictures):
+    with HashingPool("exact", Limits(), 2, executor_factory=lambda: ThreadPoolExecutor(2)) as running:
+        assert {outcome.status for outcome in running.map(Task(path) for path in pictures)} == {"ok"}
+
+
+def test_in_process_keeps_the_order(pictures):
+    with HashingPool("exact", Limits(), in_process=True) as running:
+        assert [outcome.path for outcome in running.map(Task(path) for path in pictures)] == pictures
+
+
+def test_a_closed_pool_refuses_work(pictures):
+    running = HashingPool("exact", Limits(), 1)
+    running.close()
+    with pytest.raises(Cancelled, match="closed"):
+        list(running.map([Task(pictures[0])]))

@@ -133,12 +133,13 @@ def create_demo_workspace(root: Path, on_drawn: Callable[[int, int], None] | Non
     state = _state(root)
     if state.get("complete") is True:
         return demo_facts(library)
-    for name in ("library", "backups", "logs", "review", "themes"):
-        (root / name).mkdir(parents=True, exist_ok=True)
     if state and state != {**_versions(), "complete": False}:
         for path, _ in _plan(library):
             (library / path).unlink(missing_ok=True)
+    # The marker comes first: whatever a kill leaves behind is then known as a demo's.
     _put(root / _PART, marker, json.dumps({**_versions(), "complete": False}).encode())
+    for name in ("library", "backups", "logs", "review", "themes"):
+        (root / name).mkdir(exist_ok=True)
     settings = root / "mobius.toml"
     if not settings.exists():
         _put(root / _PART, settings, _SETTINGS.encode())

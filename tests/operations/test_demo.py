@@ -201,7 +201,9 @@ def test_a_drawing_that_was_cut_off_goes_on(tmp_path, few):
     before = {name: path.stat().st_mtime_ns for name, path in _files(library).items()}
     assert sorted(before) == sorted(few[:3])
     (library / ".drawing.part").write_bytes(b"half a picture")
+    (tmp_path / "mobius.toml").write_text("threshold = 9\n")
     create_demo_workspace(tmp_path)
+    assert (tmp_path / "mobius.toml").read_text() == "threshold = 9\n"
     found = _files(library)
     assert sorted(found) == sorted(few)
     assert {name: found[name].stat().st_mtime_ns for name in before} == before
@@ -217,6 +219,28 @@ def test_a_file_that_cannot_be_finished_is_not_there(tmp_path, few, monkeypatch)
     with pytest.raises(OSError, match="No space"):
         draw_demo_library(tmp_path)
     assert [name for name in _files(tmp_path) if name in few] == []
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_whatever_write_is_the_last_one_the_next_run_finishes(tmp_path, few, monkeypatch, before):
+    written = []
+    put = demo._put
+
+    def cut_off(part: Path, target: Path, content: bytes) -> None:
+        if len(written) == before:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(content[:5])
+            raise KeyboardInterrupt
+        written.append(target)
+        put(part, target, content)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(demo, "_put", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            create_demo_workspace(tmp_path / "demo")
+    facts = create_demo_workspace(tmp_path / "demo")
+    assert sorted(_files(facts.folder)) == sorted(few)
+    assert not (tmp_path / "demo" / ".drawing.part").exists()
 
 
 def test_half_a_demo_of_another_pillow_is_drawn_afresh(tmp_path, few):

@@ -71,6 +71,20 @@ class Cancelled(MobiusError):
     audience = "devops"
 
 
+class HungUp(MobiusError):
+    """The terminal went away."""
+
+    exit_code = 129
+    audience = "devops"
+
+
+class Terminated(MobiusError):
+    """Somebody asked the process to end."""
+
+    exit_code = 143
+    audience = "devops"
+
+
 INTERNAL_ERROR = 70
 """A defect of MOBIUS itself (EX_SOFTWARE of sysexits.h)."""
 

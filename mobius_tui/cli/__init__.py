@@ -1,1 +1,1 @@
-"""Click verbs, one file a group, lazily loaded."""
+"""The verbs: thin, one file a group, each imported only when it runs."""

@@ -1,0 +1,124 @@
+"""The command ``mobius``: run a verb, say what went wrong, end with the right exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed, MobiusError, exit_code_of
+
+
+def main() -> NoReturn:
+    """Run with the process's arguments and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one verb.
+
+    Args:
+        arguments: What follows ``mobius`` on the command line.
+
+    Returns:
+        The exit code; everything has been said on stderr.
+    """
+    from mobius_tui.cli import interrupts, output
+
+    output.prepare_streams()
+    interrupts.install()
+    from mobius_tui.cli.app import root
+    from mobius_tui.cli.call import Call
+
+    call = Call()
+    try:
+        answer = root.main(args=list(arguments), prog_name="mobius", standalone_mode=False, obj=call)
+        code = answer if isinstance(answer, int) else 0
+    except BaseException as error:
+        code = _report(error, call)
+    try:
+        output.flush(sys.stdout)
+        output.flush(sys.stderr)
+    except OSError as error:
+        output.discard(sys.stdout)
+        code = code or _report(error, call)
+    return code
+
+
+def _report(error: BaseException, call: object) -> int:
+    """Say an error in one sentence; the exit code it means."""
+    from mobius_tui.cli import output
+    from mobius_tui.cli.call import Call
+
+    assert isinstance(call, Call)
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1 if error.code else 0
+    known = _as_known(error)
+    code = exit_code_of(known)
+    if code != INTERNAL_ERROR:
+        output.tell_wrapped(f"mobius: {known}" if isinstance(known, MobiusError) else f"mobius: {known!s}", "bad")
+    else:
+        _report_defect(error, call)
+    if call.verbose:
+        _tell_traceback(error)
+    return code
+
+
+def _as_known(error: BaseException) -> BaseException:
+    """The error as one of MOBIUS, where it is none of a programmer's making."""
+    import click
+
+    from mobius_tui.cli.interrupts import AskedToEnd
+
+    if isinstance(error, AskedToEnd):
+        return error.cause
+    if isinstance(error, click.Abort):
+        return KeyboardInterrupt("interrupted")
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "mobius"
+        return BadInput(error.format_message().rstrip("."), fix=f"`{path} --help`")
+    if isinstance(error, click.ClickException):
+        return BadInput(error.format_message().rstrip("."))
+    if isinstance(error, KeyboardInterrupt):
+        return KeyboardInterrupt("interrupted")
+    if isinstance(error, MemoryError):
+        return MemoryError("there is not enough memory")
+    if isinstance(error, OSError) and not isinstance(error, MobiusError):
+        place = "" if error.filename is None else f" ({error.filename})"
+        return OSError(error.errno, f"{error.strerror or error}{place}") if error.errno else error
+    if type(error).__module__ == "sqlite3":
+        return EnvironmentFailed(f"the database cannot be used: {error}", fix="`mobius doctor` says more")
+    return error
+
+
+def _report_defect(error: BaseException, call: object) -> None:
+    """A defect of MOBIUS: a short sentence for people, the traceback for the log."""
+    import traceback
+
+    from mobius_tui.cli import output
+    from mobius_tui.cli.call import Call
+
+    assert isinstance(call, Call)
+    where = ""
+    if call.log is not None:
+        from mobius_tui.logs import JsonLog
+
+        text = "".join(traceback.format_exception(error))
+        log = JsonLog(call.log)
+        log.write("error", "cli", "defect", f"{type(error).__name__}: {error}", fields={"traceback": text})
+        where = f"; the details are in {call.log}" if not log.dropped else ""
+    advice = "" if where or call.verbose else "; run it again with -v for the details"
+    output.tell_wrapped(f"mobius: a defect of MOBIUS: {type(error).__name__}: {error}{where}{advice}", "bad")
+
+
+def _tell_traceback(error: BaseException) -> None:
+    import traceback
+
+    from mobius_tui.cli import output
+
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        output.tell(line, "dim")
+
+
+if __name__ == "__main__":
+    main()

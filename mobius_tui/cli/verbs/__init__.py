@@ -1,0 +1,1 @@
+"""One module a group of verbs; imported only when one of them runs."""

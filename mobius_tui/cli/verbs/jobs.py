@@ -1,0 +1,110 @@
+"""`mobius jobs`, `pause`, `resume` and `cancel`."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+
+import click
+
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import table
+from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.verbs.status import job_sentence
+from mobius_tui.errors import BadInput
+from mobius_tui.operations.status import job_facts
+from mobius_tui.store.database import open_database, open_for_reading
+from mobius_tui.store.jobs import Job, ask, list_jobs
+from mobius_tui.system import clock
+from mobius_tui.system.locks import holder_of
+from mobius_tui.workspace import Workspace
+
+
+@click.command("jobs")
+@takes_common_options
+@click.option("-a", "--all", "every", is_flag=True, help="Those that are over, too.")
+@click.option("-n", "--limit", type=click.IntRange(1, 100_000), default=20, show_default=True, metavar="N",
+              help="N at most, the newest.")  # fmt: skip
+@click.pass_obj
+def jobs(call: Call, every: bool, limit: int) -> int:
+    """Running operations, whoever runs them; with --all also those that are over."""
+    ws = call.open()
+    connection = open_for_reading(ws.database)
+    found: list[Job] = []
+    if connection is not None:
+        with contextlib.closing(connection):
+            found = list_jobs(connection, active_only=not every, limit=limit)
+    if call.json:
+        show_json([job_facts(job) for job in found])
+        return 0
+    if not found:
+        call.say("no operation was ever started here" if every else "nothing is running (`mobius jobs --all`)")
+        return 0
+    rows = [(str(job.id), job.kind, _when(job), _how(job)) for job in found]
+    for line in table(rows, heads=("id", "kind", "since", "state"), right=[0], cut_end=True, width=screen_width()):
+        show(line)
+    return 0
+
+
+def _when(job: Job) -> str:
+    return clock.iso(job.finished_at or job.started_at or job.requested_at)
+
+
+def _how(job: Job) -> str:
+    if job.active:
+        return job_sentence(job)
+    end = f"{job.state}, exit {job.exit_code}, for {job.requested_by}"
+    return f"{end}: {job.error}" if job.error else end
+
+
+@click.command("pause")
+@takes_common_options
+@click.argument("job_id", type=int, metavar="ID")
+@click.pass_obj
+def pause(call: Call, job_id: int) -> int:
+    """Pause an operation; it keeps what it has and goes on with `mobius resume ID`."""
+    return _ask(call, job_id, "pause", "will pause after the batch it works on")
+
+
+@click.command("resume")
+@takes_common_options
+@click.argument("job_id", type=int, metavar="ID")
+@click.pass_obj
+def resume(call: Call, job_id: int) -> int:
+    """Let a paused operation go on."""
+    return _ask(call, job_id, "run", "goes on")
+
+
+@click.command("cancel")
+@takes_common_options
+@click.argument("job_id", type=int, metavar="ID")
+@click.pass_obj
+def cancel(call: Call, job_id: int) -> int:
+    """End an operation; images that are finished are not decoded again."""
+    return _ask(call, job_id, "cancel", "will end after the batch it works on")
+
+
+def _ask(call: Call, job_id: int, wanted: str, outcome: str) -> int:
+    ws = call.open(writes=True)
+    with _existing_database(ws, job_id) as connection:
+        job = ask(connection, job_id, wanted, ws.actor)
+    if job.state == "cancelled":
+        outcome = "is cancelled"
+    elif job.state in {"queued", "interrupted"} and wanted == "run" and holder_of(ws.worker_lock) is None:
+        foreground = bool(job.options.get("foreground"))
+        outcome = "waits: `mobius migrate` goes on with it" if foreground else "waits for `mobius worker start`"
+    if call.json:
+        show_json(job_facts(job))
+    else:
+        show(f"{job.kind} {job.id} {outcome}")
+    return 0
+
+
+@contextlib.contextmanager
+def _existing_database(ws: Workspace, job_id: int) -> Iterator[sqlite3.Connection]:
+    """The database, opened for writing only when there is one: asking of no job creates nothing."""
+    if not ws.database.exists():
+        raise BadInput(f"there is no job {job_id}: no operation was ever started here")
+    with contextlib.closing(open_database(ws.database)) as connection:
+        yield connection

@@ -1,0 +1,132 @@
+"""`mobius status`: one screen of text."""
+
+from __future__ import annotations
+
+import click
+
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import WIDTH, fitted, labelled
+from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.operations.status import Status, read_status
+from mobius_tui.store.jobs import Job
+from mobius_tui.system import clock
+from mobius_tui.text import human_bytes, human_seconds
+
+LINES = 24
+"""The screen it fits on."""
+
+
+@click.command("status")
+@takes_common_options
+@click.pass_obj
+def status(call: Call) -> int:
+    """One screen: what is live, since when and by whom; what runs; the last failure; what to type next.
+
+    Works without a worker, without a database, and with a broken mobius.toml.
+    """
+    ws = call.open_quietly()
+    found = read_status(ws)
+    if call.json:
+        show_json(found.to_json())
+        return 0
+    for line, style in status_lines(found, min(screen_width(), 100)):
+        show(line, style)
+    return 0
+
+
+def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
+    """The screen, at most 24 lines.
+
+    Args:
+        status: What was found.
+        width: Columns.
+
+    Returns:
+        Lines and their style.
+    """
+    head = f"MOBIUS  {status.environment}  {status.root}"
+    lines = [(fitted(head, width), "title")]
+    lines += [(fitted(f"warning: {text}", width), "warn") for text in status.warnings[:3]]
+    lines += [(line, "") for line in labelled(_live(status), width=width, keep_end=["catalogue"])]
+    if status.catalogue.error:
+        lines.append((fitted(f"invalid: {status.catalogue.error}", width), "bad"))
+    rest: list[tuple[str, str]] = [("worker", _worker(status))]
+    rest += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]] or [("running", "nothing")]
+    if len(status.active) > 3:
+        rest.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
+    rest.append(("last failure", _failure(status.last_failure)))
+    lines += [(line, "") for line in labelled(rest, width=width)]
+    if status.next_steps:
+        lines.append(("next", "title"))
+        steps = status.next_steps[: max(1, LINES - len(lines) - 1)]
+        column = max(len(command) for command, _ in steps)
+        lines += [(fitted(f"  {command:<{column}}  {why}", width), "") for command, why in steps]
+    return lines[:LINES]
+
+
+def _live(status: Status) -> list[tuple[str, str]]:
+    live = status.catalogue
+    if not live.exists:
+        return [("catalogue", f"none yet ({live.path})" if live.path else "none")]
+    pairs = [("catalogue", live.path)]
+    size = human_bytes(live.size)
+    count = "-" if live.images is None else f"{live.images:,}"
+    pairs.append(("images", f"{count} entries, {size}"))
+    if live.by_status:
+        words = ", ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in live.by_status.items())
+        pairs.append(("by status", words))
+    if live.duplicates is not None:
+        pairs.append(("duplicates", f"{live.duplicates:,}" + _queue(status)))
+    if live.sha256:
+        pairs.append(("SHA-256", live.sha256))
+    if live.since:
+        pairs.append(("live since", f"{live.since}, {live.act} by {live.by}"))
+    elif live.changed_at:
+        pairs.append(("live since", f"{clock.iso(live.changed_at)} by its time; no act of MOBIUS made it"))
+    if status.backup is not None:
+        pairs.append(("backups", f"{status.backups}, newest {clock.iso(status.backup.at)}, {status.backup.state}"))
+    else:
+        pairs.append(("backups", "none"))
+    return pairs
+
+
+def _queue(status: Status) -> str:
+    if status.waiting is None:
+        return ""
+    return f"; {status.waiting:,} pairs wait, {status.low_confidence or 0:,} images of low confidence"
+
+
+def _worker(status: Status) -> str:
+    if status.worker is None:
+        return "not running (`mobius worker start`)"
+    row = status.worker_row
+    text = f"running since {clock.iso(status.worker.since)}" if status.worker.since else "running"
+    if row is not None and row.pid == status.worker.pid:
+        text = f"{row.state}, {text}, PID {row.pid}"
+        if row.note:
+            text += f"; {row.note}"
+    return text
+
+
+def _failure(job: Job | None) -> str:
+    if job is None:
+        return "none"
+    when = clock.iso(job.finished_at) if job.finished_at else "-"
+    return f"{when} {job.kind} {job.id}, exit {job.exit_code}: {job.error}"
+
+
+def job_sentence(job: Job) -> str:
+    """How far a job is, in a few words: state, share, rate, time left, who asked."""
+    parts = [job.state]
+    if job.state == "paused" or job.wanted == "pause":
+        parts = [f"{job.state} by {job.wanted_by}" if job.wanted_by else job.state]
+    if job.phase:
+        parts.append(job.phase)
+    if job.total:
+        parts.append(f"{job.done:,}/{job.total:,} {min(1.0, job.done / job.total):.0%}")
+    if job.state == "running":
+        if job.rate:
+            parts.append(f"{job.rate:.0f}/s")
+        parts.append("time left -" if job.eta_s is None else f"{human_seconds(job.eta_s)} left")
+    parts.append(f"for {job.requested_by}")
+    return ", ".join(parts)

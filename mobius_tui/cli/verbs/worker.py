@@ -1,0 +1,154 @@
+"""`mobius worker start/run/stop/restart/status`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+
+import click
+
+from mobius_tui.cli import interrupts
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import labelled
+from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.errors import MobiusError
+from mobius_tui.store.database import open_for_reading
+from mobius_tui.store.worker_row import WorkerRow, read_worker
+from mobius_tui.system import clock
+from mobius_tui.system.locks import Holder
+from mobius_tui.text import human_seconds
+from mobius_tui.worker.control import ensure_worker, stop_worker, worker_holder
+from mobius_tui.workspace import Workspace
+
+
+@click.group("worker")
+@takes_common_options
+def worker() -> None:
+    """The background worker: it watches the folder and runs what consoles ask for."""
+
+
+@worker.command("start")
+@takes_common_options
+@click.pass_obj
+def start(call: Call) -> int:
+    """Start the worker; it outlives this terminal. Harmless when it runs already."""
+    ws = call.open(writes=True)
+    started = ensure_worker(ws, os.environ, call.env)
+    _answer(call, ws, "started" if started else "runs already")
+    return 0
+
+
+@worker.command("run")
+@takes_common_options
+@click.pass_obj
+def run(call: Call) -> int:
+    """Be the worker, in the foreground, until Ctrl-C or SIGTERM; for systemd and for looking at it."""
+    from mobius_tui.worker.run import run_worker
+
+    ws = call.open(writes=True)
+    interrupts.hand_over_to(signal.SIGTERM)
+    code = run_worker(ws)
+    cause = interrupts.cause_of_stop()
+    if cause is not None:
+        raise cause
+    return code
+
+
+@worker.command("stop")
+@takes_common_options
+@click.pass_obj
+def stop(call: Call) -> int:
+    """End the worker; a job under way goes on at its next start."""
+    ws = call.open(writes=True)
+    said = stop_worker(ws)
+    if call.json:
+        show_json({"running": False, "said": said})
+    else:
+        show(said)
+    return 0
+
+
+@worker.command("restart")
+@takes_common_options
+@click.pass_obj
+def restart(call: Call) -> int:
+    """End the worker and start it again."""
+    ws = call.open(writes=True)
+    call.say(stop_worker(ws))
+    ensure_worker(ws, os.environ, call.env)
+    _answer(call, ws, "started")
+    return 0
+
+
+@worker.command("status")
+@takes_common_options
+@click.pass_obj
+def status(call: Call) -> int:
+    """Whether the worker runs, since when, and what it sees. Exit 0 either way."""
+    ws = call.open(lenient=True)
+    holder = worker_holder(ws)
+    row = _last_word(ws)
+    if call.json:
+        show_json(_facts(holder, row))
+        return 0
+    rows = [("worker", "not running (`mobius worker start`)" if holder is None else _running(holder))]
+    if row is not None:
+        rows += _details(row, alive=holder is not None and holder.pid == row.pid)
+    for line in labelled(rows, width=screen_width()):
+        show(line)
+    return 0
+
+
+def _answer(call: Call, ws: Workspace, said: str) -> None:
+    holder = worker_holder(ws)
+    if call.json:
+        show_json({**_facts(holder, _last_word(ws)), "said": said})
+    else:
+        show(f"the worker {said}" + (f" (PID {holder.pid})" if holder is not None and holder.pid else ""))
+
+
+def _last_word(ws: Workspace) -> WorkerRow | None:
+    with contextlib.suppress(MobiusError, sqlite3.Error, OSError):
+        connection = open_for_reading(ws.database)
+        if connection is not None:
+            with contextlib.closing(connection):
+                return read_worker(connection)
+    return None
+
+
+def _running(holder: Holder) -> str:
+    if not holder.since:
+        return "running"
+    return f"running, PID {holder.pid}, started by {holder.who} at {clock.iso(holder.since)}"
+
+
+def _details(row: WorkerRow, *, alive: bool) -> list[tuple[str, str]]:
+    scanned = "-" if row.scanned_at is None else clock.iso(row.scanned_at)
+    took = "" if row.scan_ms is None else f", took {human_seconds(row.scan_ms / 1000)}"
+    rows = [("state" if alive else "last state", row.state if alive else f"{row.state} (PID {row.pid}, gone)")]
+    rows.append(("watching", row.watching))
+    rows.append(("last scan", scanned + took))
+    images = "-" if row.images is None else f"{row.images:,}"
+    rows.append(("images", images if row.unhashed is None else f"{images}, without a fingerprint {row.unhashed:,}"))
+    rows.append(("machine", f"{row.host}, {row.cores} cores, MOBIUS {row.version}"))
+    return [*rows, ("note", row.note)] if row.note else rows
+
+
+def _facts(holder: Holder | None, row: WorkerRow | None) -> dict[str, object]:
+    facts: dict[str, object] = {
+        "running": holder is not None,
+        "pid": holder.pid if holder else None,
+        "since": clock.iso(holder.since) if holder and holder.since else None,
+        "who": holder.who if holder else None,
+    }
+    if row is not None:
+        scanned = None if row.scanned_at is None else clock.iso(row.scanned_at)
+        last = {
+            "state": row.state, "pid": row.pid, "version": row.version, "host": row.host, "cores": row.cores,
+            "watching": row.watching, "scanned_at": scanned, "scan_ms": row.scan_ms, "images": row.images,
+            "unhashed": row.unhashed, "note": row.note,
+        }  # fmt: skip
+        facts["last_word"] = last
+    return facts

@@ -1,0 +1,110 @@
+"""`mobius init`, `mobius config` and `mobius history`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+import click
+
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import fitted, table
+from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.errors import BadInput
+from mobius_tui.text import visible
+
+
+@click.command("init")
+@takes_common_options
+@click.argument("folder", required=False, metavar="[DIR]")
+@click.pass_obj
+def init(call: Call, folder: str | None) -> int:
+    """Make an empty workspace: its folders, each saying what it is for. What exists is left alone."""
+    from pathlib import Path
+
+    from mobius_tui.settings import load_settings
+    from mobius_tui.workspace import init_workspace
+
+    call.who()
+    if folder is not None and call.workspace is not None and Path(folder) != Path(call.workspace):
+        raise BadInput("two folders are given", where=f"{folder} and --workspace {call.workspace}", fix="give one")
+    root = Path(os.path.realpath((Path(folder) if folder else call.root).expanduser()))
+    if root.exists() and not root.is_dir():
+        raise BadInput(f"{root} is not a folder")
+    sourced = load_settings(root, {"environment": call.env}, os.environ)
+    created = init_workspace(root, sourced.values)
+    if call.json:
+        show_json({"workspace": str(root), "created": [str(path) for path in created]})
+        return 0
+    show(f"workspace {root}")
+    for path in created:
+        show(f"  made  {os.path.relpath(path, root)}/")
+    if not created:
+        show("  everything was there already")
+    inside = Path.cwd() == root
+    place = "" if inside else f" --workspace {root}"
+    library = os.path.relpath(root / sourced.values.library, root)
+    call.say(f"Next: put images into {library}/, then `mobius migrate{place}`, or `mobius{place}` for the console.")
+    return 0
+
+
+@click.command("config")
+@takes_common_options
+@click.pass_obj
+def config(call: Call) -> int:
+    """Each effective setting and where its value comes from; secrets are hidden."""
+    from mobius_tui.settings import describe, is_secret, setting_names
+
+    ws = call.open_quietly()
+    values = asdict(ws.settings)
+    shown = {name: "(hidden)" if is_secret(name) and values[name] else values[name] for name in setting_names()}
+    if call.json:
+        facts = {
+            name: {"value": shown[name], "source": ws.sourced.sources[name], "means": describe(name)} for name in shown
+        }
+        show_json({"workspace": str(ws.root), "settings": facts, "warnings": list(ws.sourced.warnings)})
+    else:
+        rows = [(name, _written(shown[name]), ws.sourced.sources[name]) for name in shown]
+        for line in table(rows, heads=("setting", "value", "source"), flexible=1, width=screen_width()):
+            show(line)
+        if call.verbose:
+            show()
+            for name in shown:
+                show(f"{name}: {describe(name)}")
+    call.open()  # strictly this time: what is wrong ends it with exit code 1
+    return 0
+
+
+def _written(value: object) -> str:
+    """A value as mobius.toml would have it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+@click.command("history")
+@takes_common_options
+@click.option("-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, metavar="N",
+              help="The latest N acts.")  # fmt: skip
+@click.pass_obj
+def history(call: Call, limit: int) -> int:
+    """Every act that changed anything, oldest first: when, what, who, why, hash before and after."""
+    from mobius_tui.recovery.history import read_history
+
+    ws = call.open(lenient=True)
+    acts = read_history(ws.state, limit)
+    if call.json:
+        show_json(acts)
+        return 0
+    if not acts:
+        call.say("nothing was changed here yet")
+    width = screen_width()
+    for act in acts:
+        before, after = (str(act.get(key) or "-")[:12] for key in ("before", "after"))
+        change = f"{before} -> {after}" if before != after else before
+        head = f"{act.get('time', '-')}  {act.get('act', '?')}  by {act.get('who', '?')}  {change}"
+        show(fitted(head, width))
+        why = [visible(str(text)) for text in (act.get("run"), act.get("reason")) if text]
+        if why:
+            show(fitted("    " + "  ".join(why), width))
+    return 0

@@ -247,7 +247,7 @@ def make_environments(venvs: Path, names: Iterable[str]) -> None:
 
 def versions(venvs: Path, names: Iterable[str]) -> dict[str, str]:
     """Version of each tool and of the Pillow it uses, as its environment has them."""
-    ask = "import importlib.metadata as m, sys; print(*(f"{n} {m.version(n)}" for n in sys.argv[1:]), sep=", ")"
+    ask = "import importlib.metadata as m, sys; print(*(f'{n} {m.version(n)}' for n in sys.argv[1:]), sep=', ')"
     found = {}
     for name in names:
         if name in REQUIREMENTS:

@@ -177,13 +177,16 @@ def script_result(printed: str) -> dict[str, object]:
 
 
 def mobius_result(printed: str) -> dict[str, object]:
-    """The counts of ``mobius migrate --json``."""
-    start = printed.find("{")
+    """The counts of ``mobius migrate --json``, which is one object over many lines after what was said on stderr."""
+    start = printed.find("\n{") + 1 if not printed.startswith("{") else 0
     try:
-        value = json.loads(printed[start:]) if start >= 0 else {}
+        value = json.loads(printed[start:])
     except ValueError:
-        value = last_json(printed)
-    return {key: item for key, item in value.items() if isinstance(item, int | str | float)}
+        return {}
+    told = {
+        key: value.get(key) for key in ("total", "decoded", "errors", "failures", "duplicates", "waiting_pairs", "rate")
+    }
+    return told | {"found": f"{told['duplicates']} duplicates, {told['waiting_pairs']}", "unit": "waiting pairs"}
 
 
 def fresh(workspace: Path) -> None:

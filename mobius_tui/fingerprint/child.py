@@ -38,6 +38,10 @@ def start_child(limits: Limits) -> None:
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     _bound_memory(limits)
     _die_with_parent()
+    _prepared.append(os.getpid())
+
+
+_prepared: list[int] = []
 
 
 def fingerprint_chunk(tasks: Sequence[Task], profile: Profile, limits: Limits) -> list[Outcome]:
@@ -68,10 +72,14 @@ def identify_one(task: Task, limits: Limits) -> Outcome:
 def time_limit(seconds: float) -> Iterator[None]:
     """End this process when the block takes too long, even inside a library that never lets Python run.
 
+    In a process or thread that ``start_child`` did not prepare (another executor's) it does nothing: that is not ours to end.
+
     Args:
         seconds: Wall-clock time.
     """
-    if hasattr(signal, "setitimer"):
+    if os.getpid() not in _prepared:
+        yield
+    elif hasattr(signal, "setitimer"):
         # The default action of SIGALRM is the kernel's: it needs no Python, no lock and no other thread.
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, seconds)

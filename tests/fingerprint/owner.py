@@ -3,6 +3,7 @@
 import sys
 import threading
 import time
+from pathlib import Path
 
 import hostile_child
 
@@ -18,7 +19,7 @@ def main():
 
 
 def report(running):
-    while len(running._processes) < 2:
+    while len(running._processes) < 2 or not Path(sys.argv[3]).exists():
         time.sleep(0.01)
     print(*(process.pid for process in running._processes), flush=True)
 

@@ -59,7 +59,7 @@ def test_every_file_gets_the_same_outcome_as_alone(pictures):
 
 @pytest.mark.parametrize(("content", "cause"), [(b"CRASH", "crash"), (b"EXIT", "crash"), (b"HANG", "timeout")])
 def test_only_the_guilty_file_fails(hostile, pictures, tmp_path, content, cause):
-    bad = [_bad(tmp_path, content, "one"), _bad(tmp_path, content + b"2", "two")]
+    bad = [_bad(tmp_path, content, "one"), _bad(tmp_path, content, "two")]
     outcomes = _run([*pictures[:11], bad[0], *pictures[11:30], bad[1], *pictures[30:]], Limits(seconds=2.0))
     for path in bad:
         assert (outcomes[path].status, outcomes[path].cause, outcomes[path].lasting) == ("failed", cause, True)
@@ -136,18 +136,19 @@ def test_leaving_early_ends_the_processes(hostile, tmp_path):
 
 def test_a_killed_owner_leaves_no_orphans(tmp_path):
     # The processes are inside C code that holds the GIL: the time limit is what ends the last of them.
-    _owner_killed(_bad(tmp_path, b"HANG"), seconds=3.0)
+    marker = tmp_path / "hanging"
+    _owner_killed(_bad(tmp_path, b"HANG" + os.fsencode(marker)), 3.0, marker)
 
 
 def test_a_killed_owner_leaves_no_idle_processes(tmp_path, pictures):
-    _owner_killed(pictures[0], seconds=600.0)
+    _owner_killed(pictures[0], 600.0, tmp_path)
 
 
-def _owner_killed(path, seconds):
+def _owner_killed(path, seconds, marker):
     script = Path(__file__).with_name("owner.py")
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{script.parent}"}
-    command = [sys.executable, str(script), path, str(seconds)]
+    command = [sys.executable, str(script), path, str(seconds), str(marker)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as owner:
         children = [int(word) for word in owner.stdout.readline().split()]
         assert len(children) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from mobius_tui.catalogue.document import (
     Entry,
     Member,
     OwnedFields,
+    file_key,
 )
 
 _CHUNK = 1 << 18
@@ -84,11 +86,28 @@ def render(
         Pieces of about 256 KB. The same arguments give the same bytes.
 
     Raises:
-        ValueError: An update is not of the form that the catalogue allows, or their number is not that of the entries.
+        ValueError: The number of updates is not that of the entries, or an appended path is no path or is there
+            already; while writing, that a value is not of the form that the catalogue allows.
     """
     if updates and len(updates) != len(document.entries):
         raise ValueError(f"{len(updates)} updates for {len(document.entries)} entries")
+    _check_appended(document, appended)
     return _encoded(_pieces(document, updates, appended, migration, duplicates))
+
+
+def _check_appended(document: Document, appended: Sequence[tuple[str, OwnedFields]]) -> None:
+    """Refuse what would make a catalogue that cannot be read again."""
+    if not appended:
+        return
+    folder = os.path.dirname(os.path.abspath(document.origin))  # noqa: PTH100, PTH120
+    taken = {entry.key for entry in document.entries}
+    for path, _ in appended:
+        if not path or "\0" in path or any("\ud800" <= c <= "\udfff" for c in path):
+            raise ValueError(f"no path for a catalogue: {path!r}")
+        key = file_key(path, folder)
+        if key in taken:
+            raise ValueError(f"the catalogue names {path!r} already")
+        taken.add(key)
 
 
 def _encoded(pieces: Iterable[str]) -> Iterator[bytes]:
@@ -174,7 +193,10 @@ def _is_same(entry: Entry, fields: OwnedFields) -> bool:
 
 
 def _error_of(fields: OwnedFields) -> str | None:
-    return (fields.error or "unknown") if fields.status == "failed" else None
+    if fields.status != "failed":
+        return None
+    # half characters, as of a name that is not UTF-8, would make strict readers refuse the whole file
+    return (fields.error or "unknown").encode("utf-8", "backslashreplace").decode()
 
 
 def _rounded(confidence: float | None) -> float | None:

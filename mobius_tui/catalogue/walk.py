@@ -77,19 +77,19 @@ def walk_library(folder: Path, on_problem: Callable[[Problem], None]) -> Iterato
     """
     root = Path(os.path.abspath(folder))  # noqa: PTH100 - symlinks in it stay as they are
     walk = _Walk(root, on_problem)
-    stack = [iter(walk.root_items())]
+    stack = [walk.root_items()]
     prefixes = [""]
     while stack:
-        item = next(stack[-1], None)
-        if item is None:
+        if not stack[-1]:
             stack.pop()
             prefixes.pop()
             continue
+        item = stack[-1].pop()
         relative = prefixes[-1] + item.entry.name
         if not _is_utf8(relative):
             on_problem(Problem(relative, "name", "the name is not UTF-8"))
         elif item.is_folder:
-            stack.append(iter(walk.items(item.entry, relative)))
+            stack.append(walk.items(item.entry, relative))
             prefixes.append(relative + "/")
         elif found := walk.image(item.entry, relative):
             yield found
@@ -105,6 +105,7 @@ class _Walk:
         self.visited: set[tuple[int, int]] = set()
 
     def root_items(self) -> list[_Item]:
+        """The folder's own entries, the first one last."""
         shown = visible(str(self.root))
         try:
             status = self.root.stat()
@@ -118,7 +119,7 @@ class _Walk:
             ) from error
 
     def items(self, entry: os.DirEntry[str], relative: str) -> list[_Item]:
-        """A subfolder's entries in order; empty when it is skipped."""
+        """A subfolder's entries, the first one last; empty when it is skipped."""
         try:
             if entry.is_symlink() and self._leads_back(entry, relative):
                 return []
@@ -164,7 +165,7 @@ class _Walk:
                     self._failed(prefix + name, error)
                     continue
                 items.append(_Item(os.fsencode(name) + (b"/" if is_folder else b""), entry, is_folder))
-        items.sort(key=lambda item: item.key)
+        items.sort(key=lambda item: item.key, reverse=True)
         return items
 
     def _leads_back(self, entry: os.DirEntry[str], relative: str) -> bool:

@@ -77,6 +77,8 @@ def write_atomic(target: Path, chunks: Iterable[bytes], *, mode: int = 0o640, ex
                 _put_in_place(temporary, real, expect, shown)
             _sync_folder(folder, shown)
     except OSError as error:
+        if error.errno is None:  # no system call's: the caller's own, such as a TimeoutError
+            raise
         raise _explained(error, shown) from error
     return digest
 

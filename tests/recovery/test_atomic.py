@@ -259,13 +259,13 @@ class TestCompareAndSwap:
         assert target.read_bytes() == OLD
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.EIO, "Input/output error"), MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.EIO, "broken"), MemoryError, TimeoutError])
 def test_nothing_is_left_when_the_content_fails(target: Path, error: BaseException) -> None:
     def chunks():
         yield NEW
         raise error
 
-    with pytest.raises((KeyboardInterrupt, MemoryError, errors.EnvironmentFailed)):
+    with pytest.raises((KeyboardInterrupt, MemoryError, TimeoutError, errors.EnvironmentFailed)):
         write_atomic(target, chunks())
     assert target.read_bytes() == OLD
     assert names(target.parent) == ["library.json"]

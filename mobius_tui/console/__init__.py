@@ -1,1 +1,1 @@
-"""The Textual console."""
+"""The console: what runs, seen and steered from a terminal."""

@@ -1,0 +1,266 @@
+"""Every key of the console: one registry feeds footer, help, palette and the keys themselves.
+
+An action that writes is a store call, made in a thread; the others are done by the screen. Each says whether it can be
+done now, and if not, why not.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from mobius_tui.console.lines import outside
+from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job
+from mobius_tui.errors import BadInput
+from mobius_tui.store.jobs import Job, add_job, ask, find_job, list_jobs
+from mobius_tui.workspace import Workspace
+
+Able = Callable[[Snapshot], str | None]
+"""Says why an action cannot be done now; None when it can."""
+
+StoreCall = Callable[[Workspace, sqlite3.Connection, Snapshot], str]
+"""Does an action on the store and says what it did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked before an action.
+
+    Attributes:
+        title: What is about to happen.
+        lines: What it means.
+        yes: Name of the choice that does it.
+        typed: Word that has to be typed first; empty when none.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    yes: str
+    typed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing a key does.
+
+    Attributes:
+        keys: Names of the keys, as the toolkit spells them; the first is shown.
+        shown: How the first key is written.
+        name: Identifier.
+        label: One or two words for the footer.
+        description: One sentence for help and palette.
+        able: Says why it cannot be done now.
+        writes: Whether it changes anything but the screen.
+        call: The store call; None when the screen does it.
+        question: What to ask first; None when nothing.
+        rank: Place in the footer, from the left; 0 keeps it out of there.
+    """
+
+    keys: tuple[str, ...]
+    shown: str
+    name: str
+    label: str
+    description: str
+    able: Able = lambda _: None
+    writes: bool = False
+    call: StoreCall | None = None
+    question: Callable[[Snapshot], Question] | None = None
+    rank: int = 0
+
+
+def able_to_hash(snapshot: Snapshot) -> str | None:
+    """Whether a dry run or migration can be asked for: only one at a time."""
+    if snapshot.problem:
+        return snapshot.problem
+    for job in snapshot.jobs:
+        if job.active and job.kind in HASHING:
+            return f"{job.kind} {job.id} of {outside(job.requested_by)} is {job.state}; C cancels it"
+    return None
+
+
+def able_to_write(snapshot: Snapshot) -> str | None:
+    """Whether the database answers."""
+    return snapshot.problem or None
+
+
+def able_to_pause(snapshot: Snapshot) -> str | None:
+    """Whether there is something to pause or resume."""
+    job = running_job(snapshot)
+    if job is None:
+        return "nothing runs that could be paused"
+    if job.wanted == "cancel":
+        return f"job {job.id} is being cancelled by {outside(job.wanted_by)}"
+    return snapshot.problem or None
+
+
+def able_to_cancel(snapshot: Snapshot) -> str | None:
+    """Whether there is something to cancel."""
+    job = running_job(snapshot)
+    if job is None:
+        return "nothing runs that could be cancelled"
+    if job.wanted == "cancel" and job.state != "interrupted":
+        return f"{outside(job.wanted_by)} has already asked job {job.id} to end"
+    return snapshot.problem or None
+
+
+def able_to_start_worker(snapshot: Snapshot) -> str | None:
+    """Whether a worker is missing."""
+    return "a worker runs already" if snapshot.worker_alive else None
+
+
+def _ask_migration(snapshot: Snapshot) -> Question:
+    images = snapshot.store.worker.images if snapshot.store and snapshot.store.worker else None
+    many = "all images" if images is None else f"{images:,} images"
+    production = snapshot.environment == "production"
+    return Question(
+        f"Migrate {many} of {snapshot.environment}?",
+        (
+            "Writes library.json in place, after a verified backup. d would only write a report.",
+            "It can be paused and cancelled; finished images are not decoded again.",
+        ),
+        "Start migration",
+        snapshot.environment if production else "",
+    )
+
+
+def _ask_cancel(snapshot: Snapshot) -> Question:
+    job = running_job(snapshot)
+    what = f"{job.kind} {job.id} of {outside(job.requested_by)}" if job else "the job"
+    far = f", {job.done:,} of {job.total:,} done" if job and job.total else ""
+    return Question(
+        f"Cancel {what}{far}?",
+        ("Nothing is published; finished images stay known and are not decoded again.",),
+        "Cancel the job",
+    )
+
+
+def _start(kind: str) -> StoreCall:
+    def call(ws: Workspace, connection: sqlite3.Connection, _: Snapshot) -> str:
+        from mobius_tui.operations.options import default_options
+
+        for job in list_jobs(connection, active_only=True):
+            if job.kind in HASHING:
+                raise BadInput(f"{job.kind} {job.id} of {outside(job.requested_by)} is {job.state} already")
+        options = replace(default_options(ws), dry_run=kind == "dry-run").to_json()
+        return _said(add_job(connection, kind, options, ws.actor))
+
+    return call
+
+
+def _backup(ws: Workspace, connection: sqlite3.Connection, _: Snapshot) -> str:
+    for job in list_jobs(connection, active_only=True):
+        if job.kind == "backup" and job.state == "queued":
+            raise BadInput(f"backup {job.id} of {outside(job.requested_by)} waits already")
+    return _said(add_job(connection, "backup", {"reason": "manual"}, ws.actor, reason="manual"))
+
+
+def _said(job: Job) -> str:
+    return f"{job.kind} {job.id} asked for"
+
+
+def _pause(ws: Workspace, connection: sqlite3.Connection, snapshot: Snapshot) -> str:
+    job = _the_job(snapshot)
+    wanted = "run" if pausing(job) else "pause"
+    ask(connection, job.id, wanted, ws.actor)
+    return f"{job.kind} {job.id} {'goes on' if wanted == 'run' else 'is asked to pause'}"
+
+
+def _cancel(ws: Workspace, connection: sqlite3.Connection, snapshot: Snapshot) -> str:
+    job = _the_job(snapshot)
+    ask(connection, job.id, "cancel", ws.actor)
+    state = find_job(connection, job.id).state
+    return f"{job.kind} {job.id} is {'cancelled' if state == 'cancelled' else 'asked to end'}"
+
+
+def _the_job(snapshot: Snapshot) -> Job:
+    job = running_job(snapshot)
+    if job is None:
+        raise BadInput("nothing runs")
+    return job
+
+
+def _start_worker(ws: Workspace, _: sqlite3.Connection, __: Snapshot) -> str:
+    from mobius_tui.worker.control import ensure_worker
+
+    return "the worker was started" if ensure_worker(ws, os.environ) else "a worker runs already"
+
+
+PANE_KEYS = {"1": "backups", "2": "migration", "3": "metrics", "4": "review", "6": "logs", "7": "jobs"}
+"""The key that jumps to each pane."""
+
+_READING = (
+    Action(("slash",), "/", "filter", "filter", "Show only lines of this pane that hold a text; empty shows all.", rank=6),
+    Action(
+        ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=7
+    ),
+    Action(("question_mark",), "?", "help", "help", "What each key does, and why some do nothing now.", rank=8),
+    Action(
+        ("q",), "q", "quit", "quit", "Close this console; the worker and what it runs go on without it.", rank=9
+    ),
+    Action(("enter",), "enter", "open", "details", "Everything about the line under the cursor."),
+    Action(("l",), "l", "level", "log level", "Show the logs from the next level on: debug, info, warning, error."),
+    Action(("tab", "right"), "tab", "next_pane", "next pane", "Give the keys to the next pane (also arrow right)."),
+    Action(
+        ("shift+tab", "left"), "shift+tab", "previous_pane", "pane before",
+        "Give the keys to the pane before (also arrow left).",
+    ),
+    Action(("down", "j"), "down", "down", "down", "One line down (also j)."),
+    Action(("up", "k"), "up", "up", "up", "One line up (also k)."),
+    Action(("pagedown", "space"), "pgdn", "page_down", "page down", "One page down (also space)."),
+    Action(("pageup",), "pgup", "page_up", "page up", "One page up."),
+    Action(("home", "g"), "home", "first", "first", "To the first line (also g)."),
+    Action(("end", "G"), "end", "last", "last", "To the last line (also G)."),
+    Action(("escape",), "esc", "clear", "clear", "Drop the filter of this pane."),
+    Action(("ctrl+l",), "ctrl+l", "redraw", "repaint", "Paint the whole screen anew."),
+    Action(("ctrl+c", "ctrl+q"), "ctrl+c", "interrupt", "quit", "Close this console, like q."),
+)  # fmt: skip
+
+_WRITING = (
+    Action(
+        ("d",), "d", "dry_run", "dry run", "Start a dry run: hash everything, write only a report.",
+        able_to_hash, True, _start("dry-run"), rank=1,
+    ),
+    Action(
+        ("M",), "M", "migrate", "migrate", "Start a migration: writes library.json after a verified backup. Asks first.",
+        able_to_hash, True, _start("migrate"), _ask_migration, rank=2,
+    ),
+    Action(
+        ("p",), "p", "pause", "pause", "Pause the running job, or let it go on.",
+        able_to_pause, True, _pause, rank=3,
+    ),
+    Action(
+        ("C",), "C", "cancel", "cancel", "Cancel the running job; its finished work is kept. Asks first.",
+        able_to_cancel, True, _cancel, _ask_cancel, rank=4,
+    ),
+    Action(
+        ("b",), "b", "backup", "backup", "Make a verified backup of library.json now.",
+        able_to_write, True, _backup, rank=5,
+    ),
+    Action(
+        ("W",), "W", "start_worker", "start worker", "Start a worker when none runs.",
+        able_to_start_worker, True, _start_worker, rank=1,
+    ),
+)  # fmt: skip
+
+
+def registry(*, read_only: bool = False) -> tuple[Action, ...]:
+    """All actions; a read-only console has none that writes."""
+    panes = tuple(
+        Action((key,), key, f"pane_{name}", name, f"Give the keys to the pane {name}.")
+        for key, name in PANE_KEYS.items()
+    )
+    return (*(() if read_only else _WRITING), *_READING, *panes)
+
+
+def label_of(action: Action, snapshot: Snapshot) -> str:
+    """The footer's word for an action; pausing reads ``resume`` while something is paused."""
+    job = running_job(snapshot)
+    return "resume" if action.name == "pause" and job is not None and pausing(job) else action.label
+
+
+def footer_actions(actions: Sequence[Action], snapshot: Snapshot) -> list[Action]:
+    """Those that can be done now and have a place in the footer, from the left."""
+    shown = [action for action in actions if action.rank and action.able(snapshot) is None]
+    return sorted(shown, key=lambda action: action.rank)

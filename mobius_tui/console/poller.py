@@ -1,0 +1,212 @@
+"""The one reader: a thread that looks at the store, the backups and the worker's lock, and makes snapshots.
+
+It reads at most four times a second, only when the database has moved, and slowly otherwise, so that the window of
+the figures goes on. It never takes more than a fifth of the time, however large the tables are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
+
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.errors import MobiusError
+from mobius_tui.recovery.backups import Backup, list_backups
+from mobius_tui.store.database import data_version, database_error, open_for_reading
+from mobius_tui.store.snapshot import StoreSnapshot, read_snapshot
+from mobius_tui.system import clock
+from mobius_tui.system.locks import holder_of
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+LEAST_PERIOD_S = 0.25
+"""At most four reads a second."""
+
+REFRESH_S = 15.0
+"""A read without a change, so that the 15 minutes of the figures move on."""
+
+BACKUPS_S = 60.0
+"""The backups are listed anew at least this often; sooner when their folder changed."""
+
+
+class Source(Protocol):
+    """Where the console has its snapshots from."""
+
+    latest: Snapshot
+
+    def start(self) -> None:
+        """Begin to look."""
+
+    def stop(self) -> None:
+        """Look no more."""
+
+    def wake(self) -> None:
+        """Look now."""
+
+
+class Poller:
+    """Makes a new ``latest`` whenever something moved.
+
+    Args:
+        ws: The workspace.
+        read_only: Whether the console writes nothing.
+        worker_note: Why no worker could be started.
+        period_s: Seconds between two looks.
+        now: The wall clock.
+    """
+
+    def __init__(
+        self,
+        ws: Workspace,
+        *,
+        read_only: bool = False,
+        worker_note: str = "",
+        period_s: float = LEAST_PERIOD_S,
+        now: Callable[[], float] = clock.now,
+    ) -> None:
+        self._ws = ws
+        self._period_s = max(LEAST_PERIOD_S, period_s)
+        self._now = now
+        self._connection: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None
+        self._version: int | None = None
+        self._read_at = 0.0
+        self._backups_mtime: int | None = None
+        self._backups_at = 0.0
+        self._stopped = False
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mobius-poller", daemon=True)
+        self.latest = Snapshot(now(), ws.settings.environment, read_only=read_only, worker_note=worker_note)
+
+    def start(self) -> None:
+        """Look once, so that the first screen shows the state, then go on in a thread."""
+        self.look()
+        self._close()  # a connection belongs to one thread
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more; the thread ends by itself."""
+        self._stopped = True
+        self._wake.set()
+
+    def wake(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            began = time.monotonic()
+            self.look()
+            spent = time.monotonic() - began
+            self._wake.wait(max(self._period_s, 4 * spent))
+            self._wake.clear()
+        self._close()
+
+    def look(self) -> Snapshot:
+        """Look once.
+
+        Returns:
+            The latest snapshot; the same object as before when nothing moved.
+        """
+        before = self.latest
+        alive = holder_of(self._ws.worker_lock) is not None
+        found = self._with_backups(before)
+        found = self._with_store(found, forced=alive != before.worker_alive)
+        if alive != before.worker_alive:
+            found = replace(found, worker_alive=alive, worker_note="" if alive else found.worker_note)
+        if found is not before:
+            self.latest = found
+        return self.latest
+
+    def _with_store(self, found: Snapshot, *, forced: bool) -> Snapshot:
+        try:
+            store = self._read(forced=forced)
+        except MobiusError as error:
+            return self._with_problem(found, str(error))
+        except sqlite3.Error as error:
+            return self._with_problem(found, str(database_error(error, self._ws.database)))
+        except OSError as error:
+            return self._with_problem(found, f"the database cannot be read: {error.strerror or error}")
+        except Exception as error:  # the thread must outlive any row; the defect is shown, not hidden
+            return self._with_problem(found, f"the state cannot be understood: {visible(repr(error))}")
+        if store is None:
+            return found if not found.problem else replace(found, problem="", stale_since=None)
+        return replace(found, at=self._now(), store=store, problem="", stale_since=None)
+
+    def _with_problem(self, found: Snapshot, sentence: str) -> Snapshot:
+        self._close()
+        if found.problem == sentence:
+            return found
+        return replace(found, problem=sentence, stale_since=found.stale_since or self._now())
+
+    def _read(self, *, forced: bool) -> StoreSnapshot | None:
+        """The store's state; None when it has not moved.
+
+        Raises:
+            MobiusError: There is no database that can be read.
+            sqlite3.Error: It refused.
+            OSError: Its folder refused.
+        """
+        self._follow_file()
+        if self._connection is None:
+            self._connection = open_for_reading(self._ws.database)
+            self._version = None
+        if self._connection is None:
+            raise MobiusError(
+                "the database is of another version"
+                if self._ws.database.exists()
+                else "there is no database yet, a worker makes it"
+            )
+        version = data_version(self._connection)
+        due = time.monotonic() - self._read_at >= REFRESH_S
+        if version == self._version and not forced and not due:
+            return None
+        store = read_snapshot(self._connection, self._now())
+        self._version, self._read_at = version, time.monotonic()
+        return store
+
+    def _follow_file(self) -> None:
+        """Let go of a database that was moved away or replaced under the connection."""
+        try:
+            status = self._ws.database.stat()
+            file = (status.st_dev, status.st_ino)
+        except FileNotFoundError:
+            file = None
+        if file != self._file:
+            self._close()
+            self._file = file
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+        self._connection, self._version = None, None
+
+    def _with_backups(self, found: Snapshot) -> Snapshot:
+        mtime = _mtime(self._ws.backups)
+        due = time.monotonic() - self._backups_at >= BACKUPS_S
+        if mtime == self._backups_mtime and not due and self._backups_at:
+            return found
+        self._backups_mtime, self._backups_at = mtime, time.monotonic()
+        backups: tuple[Backup, ...] = ()
+        problem = ""
+        try:
+            backups = tuple(list_backups(self._ws.backups))
+        except (MobiusError, OSError) as error:
+            problem = f"the backups cannot be listed: {visible(str(error))}"
+        if backups == found.backups and problem == found.backups_problem:
+            return found
+        return replace(found, backups=backups, backups_problem=problem)
+
+
+def _mtime(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None

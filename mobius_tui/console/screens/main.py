@@ -1,0 +1,199 @@
+"""The main screen: all panes when there is room, one and a strip of tabs when there is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.screen import Screen
+from textual.widgets import Input, Static
+
+from mobius_tui.console.actions import Action, Question
+from mobius_tui.console.palette import Look
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.views.backups import BACKUPS
+from mobius_tui.console.views.jobs import JOBS
+from mobius_tui.console.views.logs import logs_view, next_level
+from mobius_tui.console.views.metrics import METRICS
+from mobius_tui.console.views.migration import MIGRATION
+from mobius_tui.console.views.review import REVIEW
+from mobius_tui.console.widgets.ask import AskBar
+from mobius_tui.console.widgets.bars import FooterBar, HeaderBar, NoticeBar, TabBar
+from mobius_tui.console.widgets.pane import Pane
+
+WIDE_COLUMNS = 120
+"""From this width on all panes are shown."""
+
+WIDE_ROWS = 24
+"""And from this height on."""
+
+
+class FilterField(Input):
+    """The field of the filter; leaves the arrows and escape to the screen."""
+
+
+class MainScreen(Screen[None], inherit_bindings=False):
+    """Lays out the panes, and gives the keys to one of them.
+
+    Args:
+        look: Characters and styles.
+        actions: What the footer shows.
+    """
+
+    def __init__(self, look: Look, actions: Sequence[Action]) -> None:
+        super().__init__()
+        self.level = "info"
+        self._header = HeaderBar(look)
+        self._tabs = TabBar(look)
+        self._notice = NoticeBar(look)
+        self._footer = FooterBar(look, actions)
+        self._ask = AskBar(look)
+        self._panes = [Pane(view, look) for view in (BACKUPS, MIGRATION, METRICS, REVIEW, logs_view(self.level), JOBS)]
+        self._active = 1
+        self._snapshot: Snapshot | None = None
+        self._wide: bool | None = None
+
+    def compose(self) -> ComposeResult:
+        """Header, tabs, panes, notice, question or filter, footer."""
+        backups, migration, metrics, review, logs, jobs = self._panes
+        yield self._header
+        yield self._tabs
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                with Horizontal(id="top"):
+                    yield backups
+                    yield migration
+                yield review
+                yield logs
+            with Vertical(id="right"):
+                yield metrics
+                yield jobs
+        yield self._notice
+        yield self._ask
+        with Horizontal(id="filter"):
+            yield Static("/", id="filter-mark", markup=False)
+            field = FilterField(placeholder="text to look for; enter keeps it, esc drops it")
+            field.cursor_blink = False
+            yield field
+        yield self._footer
+
+    def on_mount(self) -> None:
+        """Nothing is asked and nothing filtered yet."""
+        self._ask.display = False
+        self._notice.display = False
+        self.query_one("#filter").display = False
+        self.lay_out()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Another size may mean another layout."""
+        self.lay_out(event.size.width, event.size.height)
+
+    def lay_out(self, width: int | None = None, height: int | None = None) -> None:
+        """Show the panes that the size allows."""
+        width = self.app.size.width if width is None else width
+        height = self.app.size.height if height is None else height
+        self._wide = width >= WIDE_COLUMNS and height >= WIDE_ROWS
+        self.set_class(not self._wide, "narrow")
+        self.set_class(height < 8, "tiny")
+        for number, pane in enumerate(self._panes):
+            pane.display = self._wide or number == self._active
+            pane.set_active(number == self._active)
+        for name in ("#top", "#left", "#right"):
+            box = self.query_one(name)
+            box.display = any(pane.display for pane in self._panes if box in pane.ancestors)
+        self._show_tabs()
+
+    def show(self, snapshot: Snapshot, now: float) -> None:
+        """Show a snapshot; each part paints only what changed."""
+        changed = snapshot is not self._snapshot
+        self._snapshot = snapshot
+        self._header.show(snapshot, now)
+        if not changed:
+            return
+        self._notice.show(snapshot)
+        for pane in self._panes:
+            if pane.display:
+                pane.show(snapshot)
+        self._footer.show(snapshot)
+        self._show_tabs()
+
+    def _show_tabs(self) -> None:
+        if self._snapshot is not None and not self._wide:
+            self._tabs.show([pane.view for pane in self._panes], self.active.view.number, self._snapshot)
+
+    @property
+    def active(self) -> Pane:
+        """The pane that has the keys."""
+        return self._panes[self._active]
+
+    def activate(self, name: str) -> None:
+        """Give the keys to the pane of this name."""
+        self._activate(next(n for n, pane in enumerate(self._panes) if pane.view.name.lower() == name))
+
+    def step_pane(self, step: int) -> None:
+        """Give the keys to the next pane, or the one before."""
+        self._activate((self._active + step) % len(self._panes))
+
+    def _activate(self, number: int) -> None:
+        self._active = number
+        if self._snapshot is not None:
+            self.active.show(self._snapshot)
+        self.lay_out()
+
+    def say(self, text: str, role: str = "strong") -> None:
+        """Say a sentence in the footer."""
+        self._footer.say(text, role)
+
+    def hush(self) -> None:
+        """Show the keys again."""
+        self._footer.hush()
+
+    def ask(self, question: Question, answer: Callable[[bool], None]) -> None:
+        """Ask in the bar above the footer."""
+        if not self._ask.asking:
+            self._ask.ask(question, answer)
+
+    def next_log_level(self) -> None:
+        """Show the logs from the next level on."""
+        self.level = next_level(self.level)
+        for pane in self._panes:
+            if pane.view.number == 6:
+                pane.set_view(logs_view(self.level))
+
+    def open_filter(self) -> None:
+        """Let the active pane's filter be typed."""
+        self.query_one("#filter").display = True
+        field = self.query_one(FilterField)
+        field.value = self.active.filter
+        field.focus()
+
+    def close_filter(self, *, keep: bool) -> None:
+        """Hide the field; without ``keep`` the filter is dropped."""
+        if not keep:
+            self.active.refilter("")
+        self.query_one("#filter").display = False
+        self.set_focus(None)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The filter works as it is typed."""
+        if self.query_one("#filter").display:
+            self.active.refilter(event.value)
+
+    def on_input_submitted(self, _: Input.Submitted) -> None:
+        """The filter stays."""
+        self.close_filter(keep=True)
+
+    def on_key(self, event: events.Key) -> None:
+        """While a filter is typed, no key means an action."""
+        if not self.query_one("#filter").display:
+            return
+        if event.key in {"ctrl+c", "ctrl+q", "ctrl+l"}:
+            return
+        event.stop()
+        event.prevent_default()
+        if event.key == "escape":
+            self.close_filter(keep=False)
+        elif event.key in {"up", "down"}:
+            self.active.move(1 if event.key == "down" else -1)

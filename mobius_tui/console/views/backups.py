@@ -1,0 +1,77 @@
+"""Pane 1: the verified backups of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobius_tui.console.glyphs import Glyphs
+from mobius_tui.console.lines import Line, Span, columns, fit, outside
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.views.view import View, long_time, no_head, short_time
+from mobius_tui.recovery.backups import Backup
+from mobius_tui.text import human_bytes
+
+
+def _note(snapshot: Snapshot) -> str:
+    return f"{len(snapshot.backups)}" if snapshot.backups else ""
+
+
+def _items(snapshot: Snapshot) -> Sequence[Backup]:
+    return snapshot.backups
+
+
+def _state(backup: Backup, glyphs: Glyphs) -> Span:
+    if backup.state == "verified":
+        return glyphs.ok, "ok"
+    if backup.state == "unverified":
+        return glyphs.unknown, "warn"
+    return glyphs.bad, "bad"
+
+
+def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    pin = "pin" if backup.pinned else ""
+    reason = outside(backup.reason)
+    if backup.state not in {"verified", "unverified"}:
+        reason = outside(backup.state)
+    room = width - 1 - 1 - 5 - 2 - 7 - 2 - (5 if pin else 0)
+    size = human_bytes(backup.size)
+    left: list[Span] = [_state(backup, glyphs), (" ", ""), (short_time(backup.at, snapshot.at), "")]
+    return columns([*_joined(left), (fit(size, 7, right=True), ""), (fit(reason, room), "muted"), (pin, "accent")])
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """The mark and the time stand close together, so they are one column."""
+    mark, _, moment = spans
+    return [(f"{mark[0]} {moment[0]}", mark[1])]
+
+
+def _detail(backup: Backup, _: Snapshot) -> list[str]:
+    images = "–" if backup.images is None else f"{backup.images:,}"
+    return [
+        outside(backup.name),
+        f"made      {long_time(backup.at)} by {outside(backup.who) or '–'}",
+        f"reason    {outside(backup.reason) or '–'}",
+        f"size      {human_bytes(backup.size)} ({backup.size:,} bytes), {images} entries",
+        f"state     {outside(backup.state)}, last read back {long_time(backup.verified_at)}",
+        f"pinned    {'yes' if backup.pinned else 'no'}",
+        f"lies in   {outside(backup.path.parent)}",
+    ]
+
+
+def _empty(snapshot: Snapshot) -> str:
+    return snapshot.backups_problem or "no backup yet"
+
+
+BACKUPS = View(
+    number=1,
+    name="Backups",
+    note=_note,
+    head=no_head,
+    items=_items,
+    line=_line,
+    words=lambda backup: f"{backup.name} {backup.reason} {backup.who} {backup.state}",
+    key=lambda backup: backup.name,
+    detail=_detail,
+    empty=_empty,
+)
+"""The pane's content."""

@@ -1,0 +1,63 @@
+"""Events as lines: used by the migration pane for one run and by the logs for everything."""
+
+from __future__ import annotations
+
+from mobius_tui.console.glyphs import Glyphs
+from mobius_tui.console.lines import Line, Span, columns, fit, fit_middle, outside
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.views.view import long_time
+from mobius_tui.store.events import Event
+from mobius_tui.system.clock import clock_text
+
+
+def level_mark(level: str, glyphs: Glyphs) -> Span:
+    """The mark of a level: a state never shows by colour alone."""
+    if level == "error":
+        return glyphs.bad, "bad"
+    if level == "warning":
+        return glyphs.warn, "warn"
+    return " ", ""
+
+
+def event_line(event: Event, width: int, glyphs: Glyphs, _: Snapshot) -> Line:
+    """Time, mark and message."""
+    mark, role = level_mark(event.level, glyphs)
+    return columns(
+        [(clock_text(event.at), "muted"), (mark, role), (fit_middle(outside(event.message), width - 12), role)], 1
+    )
+
+
+def event_line_with_source(event: Event, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    """Time, mark, level, component and message; the last two words go when there is little room."""
+    if width < 60:
+        return event_line(event, width, glyphs, snapshot)
+    mark, role = level_mark(event.level, glyphs)
+    message = fit_middle(outside(event.message), width - 32)
+    return columns(
+        [
+            (clock_text(event.at), "muted"),
+            (mark, role),
+            (fit(outside(event.level), 7), role or "muted"),
+            (fit(outside(event.component), 11, ellipsis=glyphs.middle), "muted"),
+            (message, role),
+        ],
+        1,
+    )
+
+
+def event_words(event: Event) -> str:
+    """What a filter searches."""
+    return f"{event.level} {event.component} {event.event} {event.message} {event.run_id}"
+
+
+def event_detail(event: Event, _: Snapshot) -> list[str]:
+    """Everything about an event."""
+    return [
+        f"{long_time(event.at)}  {outside(event.level)}",
+        f"{outside(event.component)}  {outside(event.event)}",
+        f"run  {outside(event.run_id) or '–'}",
+        "",
+        outside(event.message),
+        "",
+        *(f"{outside(name)}  {outside(value)}" for name, value in event.fields.items()),
+    ]

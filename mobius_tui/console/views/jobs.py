@@ -1,0 +1,87 @@
+"""Pane 7: running and recent operations, whoever started them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobius_tui.console.glyphs import Glyphs
+from mobius_tui.console.lines import Line, columns, fit, outside
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.views.migration import percent, state_mark
+from mobius_tui.console.views.view import View, brief_seconds, long_time, no_head, short_time
+from mobius_tui.store.jobs import Job
+
+
+def _note(snapshot: Snapshot) -> str:
+    active = sum(1 for job in snapshot.jobs if job.active)
+    return f"{active} active" if active else ""
+
+
+def _items(snapshot: Snapshot) -> Sequence[Job]:
+    return snapshot.jobs
+
+
+def _line(job: Job, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    mark, role = state_mark(job, glyphs)
+    state = outside(job.state)
+    if job.state == "running" and percent(job):
+        state = f"running {percent(job)}"
+    parts = [
+        (f"{mark} {fit(outside(job.kind), 7)}", role),
+        (fit(state, 11), role),
+        (short_time(job.requested_at, snapshot.at), "muted"),
+    ]
+    if width < 60:
+        return columns([*parts, (fit(outside(job.requested_by), max(0, width - 31)), "muted")])
+    took = _took(job, snapshot)
+    why = outside(job.error or job.reason)
+    parts += [
+        (fit(outside(job.requested_by), 10, ellipsis=glyphs.middle), "muted"),
+        (fit(took, 8, right=True), ""),
+        (fit(f"job {job.id}", 8), "muted"),
+        (fit(why, max(0, width - 65), ellipsis=glyphs.middle), "bad" if job.state == "failed" else "muted"),
+    ]
+    return columns(parts)
+
+
+def _took(job: Job, snapshot: Snapshot) -> str:
+    if job.started_at is None:
+        return "–"
+    if job.active:
+        return ""
+    return "–" if job.finished_at is None else brief_seconds(job.finished_at - job.started_at)
+
+
+def _detail(job: Job, _: Snapshot) -> list[str]:
+    asked = f"{job.wanted} by {outside(job.wanted_by)}" if job.wanted_by else "–"
+    return [
+        f"job {job.id}  {outside(job.kind)}  {outside(job.state)}",
+        f"run       {outside(job.run_id)}",
+        f"started   {long_time(job.started_at)}, asked for {long_time(job.requested_at)} by {outside(job.requested_by)}",
+        f"ended     {long_time(job.finished_at)}, exit code {'–' if job.exit_code is None else job.exit_code}",
+        f"reason    {outside(job.reason) or '–'}",
+        f"asked     {asked}",
+        f"images    {job.done:,} of {'–' if job.total is None else f'{job.total:,}'}, decoded {job.decoded:,},"
+        f" failed {job.failed:,}, missing {job.missing:,}, low {job.low:,}, exact {job.exact:,},"
+        f" waiting {job.waiting:,}",
+        f"error     {outside(job.error) or '–'}",
+        "",
+        *(f"{outside(name)}  {outside(value)}" for name, value in job.options.items()),
+        *(["", "result"] if job.summary else []),
+        *(f"{outside(name)}  {outside(value)}" for name, value in job.summary.items()),
+    ]
+
+
+JOBS = View(
+    number=7,
+    name="Jobs",
+    note=_note,
+    head=no_head,
+    items=_items,
+    line=_line,
+    words=lambda job: f"{job.id} {job.kind} {job.state} {job.requested_by} {job.reason} {job.error} {job.run_id}",
+    key=lambda job: job.id,
+    detail=_detail,
+    empty=lambda _: "no operation yet",
+)
+"""The pane's content."""

@@ -1,0 +1,77 @@
+"""What a pane needs to know of its content: a title, lines at the top, and a list below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from mobius_tui.console.glyphs import Glyphs
+from mobius_tui.console.lines import Line
+from mobius_tui.console.snapshot import Snapshot
+
+DAY_S = 86_400.0
+"""Seconds of a day."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One pane's content, as pure functions of the snapshot.
+
+    Attributes:
+        number: The key that jumps to the pane; the same on every screen.
+        name: What it is called in titles and tabs.
+        note: What the title and the tab add: a count, a percentage.
+        head: Lines above the list, given the width and the rows of the pane.
+        items: What the list holds, in the order it is shown.
+        line: One item in a width.
+        words: The text of an item that a filter searches.
+        key: What stays the same of an item from one snapshot to the next.
+        detail: Everything about an item, a line of text each.
+        empty: What is shown instead of an empty list.
+    """
+
+    number: int
+    name: str
+    note: Callable[[Snapshot], str]
+    head: Callable[[Snapshot, int, int, Glyphs], list[Line]]
+    items: Callable[[Snapshot], Sequence[Any]]
+    line: Callable[[Any, int, Glyphs, Snapshot], Line]
+    words: Callable[[Any], str]
+    key: Callable[[Any], object]
+    detail: Callable[[Any, Snapshot], list[str]]
+    empty: Callable[[Snapshot], str]
+
+
+def no_note(_: Snapshot) -> str:
+    """Nothing to add to the title."""
+    return ""
+
+
+def no_head(_: Snapshot, __: int, ___: int, ____: Glyphs) -> list[Line]:
+    """No lines above the list."""
+    return []
+
+
+def no_items(_: Snapshot) -> Sequence[Any]:
+    """A pane without a list."""
+    return ()
+
+
+def short_time(at: float, now: float) -> str:
+    """A moment in five cells: ``12:03`` for the same UTC day, ``11-19`` for another."""
+    moment, today = datetime.fromtimestamp(at, UTC), datetime.fromtimestamp(now, UTC)
+    return moment.strftime("%H:%M" if moment.date() == today.date() else "%m-%d")
+
+
+def long_time(at: float | None) -> str:
+    """A moment with its date, ``2026-11-20 12:03:31 UTC``; a dash when there is none."""
+    return "–" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def brief_seconds(seconds: float) -> str:
+    """A duration as a clock reads it: ``0:09``, ``3:05``, ``1:02:09``."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,1 @@
+"""Widgets that paint lines and know neither the store nor each other."""

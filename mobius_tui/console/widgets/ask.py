@@ -1,0 +1,118 @@
+"""A question in a bar of its own: opaque, with the keys to itself, and Cancel chosen first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from textual import events
+
+from mobius_tui.console.actions import Question
+from mobius_tui.console.lines import Line, Span, merge
+from mobius_tui.console.palette import Look
+from mobius_tui.console.widgets.painted import Painted
+
+
+class AskBar(Painted, can_focus=True):
+    """Asks before something is done; hidden while nothing is asked."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look, id="ask")
+        self._question: Question | None = None
+        self._answer: Callable[[bool], None] = lambda _: None
+        self._yes = False
+        self._typed = ""
+        self._hint = ""
+
+    def ask(self, question: Question, answer: Callable[[bool], None]) -> None:
+        """Ask; the answer comes with True only when the choice was made and the word typed.
+
+        Args:
+            question: What to ask.
+            answer: Called once.
+        """
+        self._question, self._answer = question, answer
+        self._yes, self._typed, self._hint = False, "", ""
+        self.styles.height = len(question.lines) + (5 if question.typed else 4)
+        self.display = True
+        self.focus()
+        self.repaint()
+
+    @property
+    def asking(self) -> bool:
+        """Whether a question is open."""
+        return self._question is not None
+
+    def on_key(self, event: events.Key) -> None:
+        """Every key belongs to the question while it is open."""
+        event.stop()
+        event.prevent_default()
+        if self._question is None:
+            return
+        key = event.key
+        if key in {"escape", "ctrl+c", "ctrl+q"}:
+            self._close(False)
+        elif key in {"left", "right", "tab", "shift+tab", "up", "down"}:
+            self._yes = not self._yes
+            self.repaint()
+        elif key == "enter":
+            self._enter()
+        elif self._question.typed:
+            self._type(event)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """A pasted word is no typed one."""
+        event.stop()
+
+    def _enter(self) -> None:
+        assert self._question is not None
+        if not self._yes:
+            self._close(False)
+        elif self._question.typed and self._typed != self._question.typed:
+            self._hint = f"type {self._question.typed} first"
+            self.repaint()
+        else:
+            self._close(True)
+
+    def _type(self, event: events.Key) -> None:
+        if event.key == "backspace":
+            self._typed = self._typed[:-1]
+        elif event.character and event.character.isprintable() and len(self._typed) < 40:
+            self._typed += event.character
+        self._hint = ""
+        self.repaint()
+
+    def _close(self, yes: bool) -> None:
+        self._question = None
+        self.display = False
+        self._answer(yes)
+
+    def picture(self, width: int, height: int) -> list[Line]:
+        """The question, what it means, the word to type, and the choices."""
+        question = self._question
+        if question is None:
+            return []
+        edge = self.look.glyphs.border_active[4]
+        lines: list[Line] = [((edge * width, "border_active"),), ((f" {question.title}", "strong"),)]
+        lines += [((f" {line}", ""),) for line in question.lines]
+        if question.typed:
+            prompt: list[Span] = [(f" Type {question.typed} to go on: ", "warn"), (f"{self._typed}_", "strong")]
+            lines.append(merge(prompt))
+        lines.append(self._choices(question))
+        lines.append(((" arrows choose, enter does it, esc leaves", "muted"),))
+        # The choices must be seen on any screen: what a small one cannot hold goes from the middle.
+        while len(lines) > height and len(lines) > 2:
+            lines.pop(0 if lines[0][0][0].startswith(edge) else -1 if len(lines) > 5 else 1)
+        return lines
+
+    def _choices(self, question: Question) -> Line:
+        mark = self.look.glyphs.cursor
+        chosen, other = "choice_active", ""
+        return merge(
+            [
+                (" ", ""),
+                (f"[{' ' if self._yes else mark} Cancel ]", other if self._yes else chosen),
+                ("   ", ""),
+                (f"[{mark if self._yes else ' '} {question.yes} ]", chosen if self._yes else other),
+                (f"   {self._hint}", "bad"),
+            ]
+        )

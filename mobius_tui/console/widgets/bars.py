@@ -1,0 +1,135 @@
+"""The one-line widgets around the panes: header, tabs, notice and footer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mobius_tui.console.actions import Action, footer_actions, label_of
+from mobius_tui.console.lines import Line, Span, merge, outside, width_of
+from mobius_tui.console.palette import Look
+from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.views.header import header_line, notice_text
+from mobius_tui.console.views.view import View
+from mobius_tui.console.widgets.painted import Painted
+
+
+class HeaderBar(Painted):
+    """The top line."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look, id="header")
+        self._state: tuple[Snapshot, float] | None = None
+
+    def show(self, snapshot: Snapshot, now: float) -> None:
+        """Show a snapshot at a time."""
+        self._state = (snapshot, now)
+        self.repaint()
+
+    def picture(self, width: int, height: int) -> list[Line]:
+        """One line."""
+        if self._state is None:
+            return []
+        return [header_line(*self._state, width, self.look.glyphs)]
+
+
+class TabBar(Painted):
+    """The names of the panes, for a narrow screen that shows one at a time."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look, id="tabs")
+        self._views: Sequence[View] = ()
+        self._snapshot: Snapshot | None = None
+        self._active = 0
+
+    def show(self, views: Sequence[View], active: int, snapshot: Snapshot) -> None:
+        """Show the tabs, with the number of the active one marked."""
+        self._views, self._active, self._snapshot = views, active, snapshot
+        self.repaint()
+
+    def picture(self, width: int, height: int) -> list[Line]:
+        """Names with their notes, names alone, or numbers: the longest that fits."""
+        for form in (self._with_notes, self._with_names, self._with_numbers):
+            line = self._line(form)
+            if width_of(line) <= width:
+                return [line]
+        return [line]
+
+    def _line(self, form: object) -> Line:
+        spans: list[Span] = []
+        for view in self._views:
+            active = view.number == self._active
+            text = form(view)  # type: ignore[operator]
+            spans += [(f" {text} ", "tab_active" if active else "muted"), (" ", "")]
+        return merge(spans)
+
+    def _with_notes(self, view: View) -> str:
+        note = view.note(self._snapshot).split(",")[0] if self._snapshot and view.number in {2, 4} else ""
+        return f"{view.number} {view.name}" + (f" {note}" if note else "")
+
+    def _with_names(self, view: View) -> str:
+        return f"{view.number} {view.name}" if view.number == self._active else f"{view.number} {view.name[:6]}"
+
+    def _with_numbers(self, view: View) -> str:
+        return f"{view.number} {view.name}" if view.number == self._active else f"{view.number}"
+
+
+class NoticeBar(Painted):
+    """What is wrong as a whole; no height while nothing is."""
+
+    def __init__(self, look: Look) -> None:
+        super().__init__(look, id="notice")
+        self._text = ""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the snapshot's notice, or go."""
+        self._text = notice_text(snapshot)
+        self.display = bool(self._text)
+        self.repaint()
+
+    def picture(self, width: int, height: int) -> list[Line]:
+        """One line with a mark."""
+        return [((f" {self.look.glyphs.warn} {outside(self._text)}", "warn"),)]
+
+
+class FooterBar(Painted):
+    """The keys that do something now, or what was said last."""
+
+    def __init__(self, look: Look, actions: Sequence[Action]) -> None:
+        super().__init__(look, id="footer")
+        self._actions = actions
+        self._snapshot: Snapshot | None = None
+        self._said: Span | None = None
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the keys for a snapshot."""
+        self._snapshot = snapshot
+        self.repaint()
+
+    def say(self, text: str, role: str = "strong") -> None:
+        """Show a sentence instead of the keys, until ``hush``."""
+        self._said = (outside(text), role)
+        self.repaint()
+
+    def hush(self) -> None:
+        """Show the keys again."""
+        if self._said is not None:
+            self._said = None
+            self.repaint()
+
+    def picture(self, width: int, height: int) -> list[Line]:
+        """As many keys as fit; help and quit stay."""
+        if self._said is not None:
+            return [merge([(f" {self._said[0]}", self._said[1])])]
+        if self._snapshot is None:
+            return []
+        actions = footer_actions(self._actions, self._snapshot)
+        while actions:
+            spans: list[Span] = []
+            for action in actions:
+                spans += [(f" {action.shown}", "key"), (f" {label_of(action, self._snapshot)} ", "")]
+            line = merge(spans)
+            if width_of(line) <= width or len(actions) == 1:
+                return [line]
+            expendable = [a for a in actions if a.name not in {"help", "quit"}]
+            actions.remove((expendable or actions)[-1])
+        return []

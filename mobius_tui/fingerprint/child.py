@@ -72,7 +72,7 @@ def identify_one(task: Task, limits: Limits) -> Outcome:
 def time_limit(seconds: float) -> Iterator[None]:
     """End this process when the block takes too long, even inside a library that never lets Python run.
 
-    In a process or thread that ``start_child`` did not prepare (another executor's) it does nothing: that is not ours to end.
+    In a process that ``start_child`` did not prepare (another executor's) it does nothing: that one is not ours to end.
 
     Args:
         seconds: Wall-clock time.

@@ -191,14 +191,16 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
         raise NotOpened(f"{name} is not a format that is read directly", "decoder missing")
     if name == "HEIF" and not _heif_ready():
         raise NotOpened("HEIC needs the package pillow-heif", "decoder missing")
-    # Pillow raises beyond twice its own figure, for frames inside a file too; warnings below that are for others.
-    Image.MAX_IMAGE_PIXELS = max(1, limits.pixels // 2)
+    # Our own check follows at once; Pillow's comes back for frames inside the file, and raises at twice its figure.
+    Image.MAX_IMAGE_PIXELS = None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS[name])
     except Exception as error:
         raise _unopened(error, name) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = max(1, limits.pixels // 2)
     check_pixels(image.size, limits)
     return image
 

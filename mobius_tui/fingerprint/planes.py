@@ -6,6 +6,7 @@ Deep samples are scaled from their type's range, not clipped; transparency is la
 from __future__ import annotations
 
 import math
+import sys
 from typing import Final
 
 from PIL import Image, ImageChops
@@ -89,14 +90,14 @@ def _scale_transparent_colour(image: Image.Image, data: bytes) -> None:
 
 
 def _from_16_bits(image: Image.Image) -> Image.Image:
-    raw = image.tobytes("raw", "I;16")
-    high, low = raw[1::2], raw[0::2]
+    raw = image.tobytes()
+    big = image.mode == "I;16B" or (image.mode == "I;16N" and sys.byteorder == "big")
+    high, low = (raw[0::2], raw[1::2]) if big else (raw[1::2], raw[0::2])
     bits = _tiff_tag(image, _BITS_PER_SAMPLE)
     if 8 < bits < 16:
         # A 12-bit TIFF keeps its samples in the low bits.
         scale = 2.0 ** (8 - bits)
-        wide = Image.frombytes("I;16", image.size, raw).convert("I").convert("F")
-        return wide.point(lambda value: value * scale).convert("L")
+        return image.convert("I").convert("F").point(lambda value: value * scale).convert("L")
     return _with_16_bit_colour(image, Image.frombytes("L", image.size, high), high, low)
 
 

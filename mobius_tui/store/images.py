@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mobius_tui.system import clock
 
@@ -139,6 +140,40 @@ _PRINT = (
 )
 
 
+def fingerprints_by_path(connection: sqlite3.Connection, profile: str, decoder: str) -> Iterator[Fingerprint]:
+    """The fingerprint of every known file that has a dHash, in order of path; read in pages.
+
+    Args:
+        connection: The database.
+        profile: Only of this profile.
+        decoder: And of this decoder.
+
+    Yields:
+        A fingerprint a file: equal contents come more than once.
+    """
+    columns = ", ".join(f"f.{name.strip()}" for name in _PRINT.split(","))
+    last = ""
+    while True:
+        rows = connection.execute(
+            f"SELECT {columns}, i.path FROM images i JOIN fingerprints f ON f.sha256 = i.sha256 AND f.profile = ?"
+            " AND f.decoder = ? WHERE i.path > ? AND f.dhash IS NOT NULL ORDER BY i.path LIMIT 5000",
+            (profile, decoder, last),
+        ).fetchall()
+        if not rows:
+            return
+        for row in rows:
+            yield _fingerprint(tuple(row)[:-1])
+        last = rows[-1]["path"]
+
+
+def has_fingerprints(connection: sqlite3.Connection, profile: str, decoder: str) -> bool:
+    """Whether there is any fingerprint of a profile and decoder."""
+    row = connection.execute(
+        "SELECT 1 FROM fingerprints WHERE profile = ? AND decoder = ? LIMIT 1", (profile, decoder)
+    ).fetchone()
+    return row is not None
+
+
 def keep_fingerprints(connection: sqlite3.Connection, prints: Iterable[Fingerprint]) -> None:
     """Write fingerprints; inside a transaction of the caller."""
     connection.executemany(
@@ -153,7 +188,7 @@ def keep_fingerprints(connection: sqlite3.Connection, prints: Iterable[Fingerpri
     )  # fmt: skip
 
 
-def _fingerprint(row: sqlite3.Row) -> Fingerprint:
+def _fingerprint(row: Iterable[Any]) -> Fingerprint:
     values = list(row)
     values[0] = bytes(values[0])
     values[4] = None if values[4] is None else int.from_bytes(values[4], "big")

@@ -194,8 +194,8 @@ def release_job(connection: sqlite3.Connection, job_id: int, owner: str) -> bool
 
 def is_migrating(connection: sqlite3.Connection) -> bool:
     """Whether a process hashes the library for a job now, paused or not."""
-    return any(job.kind in {"migrate", "dry-run"} and job.state != "interrupted" and job.state != "queued"
-               for job in list_jobs(connection, active_only=True))
+    active = list_jobs(connection, active_only=True)
+    return any(job.kind in {"migrate", "dry-run"} and job.state in {"running", "paused"} for job in active)
 
 
 def ask(connection: sqlite3.Connection, job_id: int, wanted: str, who: str) -> Job:

@@ -103,3 +103,11 @@ def _pair(row: sqlite3.Row) -> Pair:
     values = list(row)
     values[8] = tuple(json.loads(values[8]))
     return Pair(*values)
+
+
+def rename_in_pairs(connection: sqlite3.Connection, content: bytes, old: str, new: str) -> None:
+    """Name a content in its pairs by another file that holds it; inside a transaction of the caller."""
+    for side in ("left", "right"):
+        connection.execute(
+            f"UPDATE pairs SET {side}_path = ? WHERE {side}_sha = ? AND {side}_path = ?", (new, content, old)
+        )

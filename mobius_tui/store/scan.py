@@ -105,7 +105,8 @@ def unseen_files(connection: sqlite3.Connection, folder: str) -> Iterator[KnownF
 def former_files(connection: sqlite3.Connection, seen: Seen) -> list[KnownFile]:
     """Known, read files under other names with this size, mtime and inode."""
     rows = connection.execute(
-        f"SELECT {_FILE} FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL AND path <> ?",
+        f"SELECT {_FILE} FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL"
+        " AND path <> ?",
         (seen.inode, seen.size, seen.mtime_ns, seen.path),
     ).fetchall()
     return [_known(row) for row in rows]
@@ -147,6 +148,4 @@ def paths_of(connection: sqlite3.Connection, content: bytes) -> list[str]:
 
 
 def _known(row: sqlite3.Row) -> KnownFile:
-    return KnownFile(
-        row["path"], row["size"], row["mtime_ns"], row["inode"], row["sha256"], row["error"], row["cause"]
-    )
+    return KnownFile(row["path"], row["size"], row["mtime_ns"], row["inode"], row["sha256"], row["error"], row["cause"])

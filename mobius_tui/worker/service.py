@@ -1,0 +1,149 @@
+"""The worker's main loop: claims jobs, keeps the figures of each minute, forgets what is old."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from traceback import format_exception
+
+from mobius_tui.errors import MobiusError
+from mobius_tui.logs import SERVICE_LOG, JsonLog
+from mobius_tui.store.events import add_event, forget_events
+from mobius_tui.store.images import count_images
+from mobius_tui.store.jobs import Job, claim_next
+from mobius_tui.store.metrics import forget_old, keep_sample, read_figures
+from mobius_tui.store.pairs import count_pairs
+from mobius_tui.store.scan import count_pending
+from mobius_tui.store.snapshot import count_low_confidence
+from mobius_tui.system import clock
+from mobius_tui.text import visible
+from mobius_tui.worker.database import LiveDatabase
+from mobius_tui.worker.follow import LibraryFollower
+from mobius_tui.worker.row import RowKeeper
+from mobius_tui.worker.runner import JobRunner
+from mobius_tui.worker.stopping import StopRequest
+from mobius_tui.workspace import Workspace
+
+TICK_S = 0.25
+"""Seconds between two looks at the jobs; a wish to stop is heard within this time, too."""
+
+EVENTS_KEPT_S = 30 * 86_400.0
+"""Events older than this are forgotten."""
+
+_SAMPLE_S = 60.0
+_FORGET_S = 3600.0
+_LONGEST_PAUSE_S = 30.0
+
+
+class Service:
+    """The worker, once it holds its lock.
+
+    Args:
+        ws: The workspace.
+        stop: The wish to stop.
+    """
+
+    def __init__(self, ws: Workspace, stop: StopRequest) -> None:
+        self._ws = ws
+        self._stop = stop
+        self._log = JsonLog(ws.logs / SERVICE_LOG, rotate=True)
+        self._row = RowKeeper()
+        self._database = LiveDatabase(ws.database)
+        self._runner = JobRunner(ws, self._log, stop, self._job_ended)
+        self._follower = LibraryFollower(ws, self._row, self._log, stop.asked, lambda: self._runner.busy)
+        self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
+        self._said = ""
+
+    def run(self) -> None:
+        """Work until somebody wishes the end.
+
+        Raises:
+            EnvironmentFailed: The database cannot be opened at the start.
+        """
+        connection = self._database.connection()
+        self._row.write(connection, self._database.opened)
+        self._tell(connection, "worker_started", f"worker {self._row.row.pid} started")
+        self._follower.start()
+        pause = TICK_S
+        while not self._stop.asked():
+            pause = TICK_S if self._attempt() else min(pause * 2, _LONGEST_PAUSE_S)
+            self._rest(pause)
+        self._wind_up()
+
+    def _attempt(self) -> bool:
+        """One step; a failing database is told once and tried again later, it never ends the worker."""
+        try:
+            self._step(self._database.connection())
+        except Exception as error:  # whatever it is, the worker goes on
+            text = f"{type(error).__name__}: {visible(str(error))}"
+            if text != self._said:
+                self._log.write("error", "worker", "trouble", text, fields={"traceback": format_exception(error)})
+                self._said = text
+            self._database.close()
+            return False
+        if self._said:
+            self._log.write("info", "worker", "trouble_over", "the worker can go on")
+            self._said = ""
+        return True
+
+    def _step(self, connection: sqlite3.Connection) -> None:
+        working = self._runner.busy or self._follower.hashing
+        self._row.set(state="working" if working else "idle")
+        self._row.write(connection, self._database.opened)
+        if not self._runner.busy:
+            job = claim_next(connection, self._row.row.token)
+            if job is not None:
+                self._log.write("info", "worker", "job_started", f"{job.kind} for {job.requested_by}", job.run_id)
+                self._row.set(state="working")
+                self._row.write(connection, self._database.opened)
+                self._runner.start(job)
+        for act, due in list(self._due.items()):
+            if time.monotonic() >= due:
+                self._due[act] = time.monotonic() + (_SAMPLE_S if act == self._sample else _FORGET_S)
+                act(connection)
+
+    def _sample(self, connection: sqlite3.Connection) -> None:
+        now = clock.now()
+        images = count_images(connection)
+        keep_sample(
+            connection,
+            read_figures(connection, now),
+            count_pairs(connection) + count_low_confidence(connection),
+            images,
+            images - count_pending(connection),
+            now,
+        )
+
+    def _forget(self, connection: sqlite3.Connection) -> None:
+        now = clock.now()
+        forget_events(connection, now - EVENTS_KEPT_S)
+        forget_old(connection, now)
+
+    def _job_ended(self, job: Job) -> None:
+        self._log.write("info", "worker", "job_ended", f"job {job.id} is over or left", job.run_id)
+        self._follower.job_ended()
+
+    def _tell(self, connection: sqlite3.Connection, event: str, message: str) -> None:
+        add_event(connection, "info", "worker", event, message)
+        self._log.write("info", "worker", event, message)
+
+    def _rest(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stop.asked():
+            time.sleep(min(TICK_S, max(0.0, until - time.monotonic())))
+
+    def _wind_up(self) -> None:
+        """Let job and scan come to their next checkpoint; the guard of the wish ends what does not."""
+        self._row.set(state="stopping")
+        for note in (
+            lambda c: self._row.write(c, self._database.opened),
+            lambda c: self._tell(c, "worker_stopping", f"worker stops ({self._stop.reason})"),
+        ):
+            try:
+                note(self._database.connection())
+            except (sqlite3.Error, MobiusError, OSError) as error:
+                self._log.write("error", "worker", "database", visible(str(error)))
+        while not (self._runner.join(0.1) and self._follower.ended(0.1)):
+            pass
+        self._database.close()

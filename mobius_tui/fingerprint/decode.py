@@ -7,6 +7,7 @@ transparency over white. Size limits are checked on the header, before a pixel i
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 import zlib
@@ -191,16 +192,14 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
         raise NotOpened(f"{name} is not a format that is read directly", "decoder missing")
     if name == "HEIF" and not _heif_ready():
         raise NotOpened("HEIC needs the package pillow-heif", "decoder missing")
-    # Our own check follows at once; Pillow's comes back for frames inside the file, and raises at twice its figure.
-    Image.MAX_IMAGE_PIXELS = None
+    # Pillow raises beyond twice its own figure, for frames inside a file too; warnings below that are for others.
+    Image.MAX_IMAGE_PIXELS = max(1, limits.pixels // 2)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS[name])
     except Exception as error:
         raise _unopened(error, name) from error
-    finally:
-        Image.MAX_IMAGE_PIXELS = max(1, limits.pixels // 2)
     check_pixels(image.size, limits)
     return image
 
@@ -216,11 +215,11 @@ def check_pixels(size: tuple[int, int], limits: Limits) -> None:
         DecodeFailed: With cause ``too large``.
     """
     if size[0] * size[1] > limits.pixels:
-        raise DecodeFailed(
-            f"too large: {size[0]} x {size[1]} is {size[0] * size[1] / 1e6:.0f} million pixels, "
-            f"the limit is {limits.pixels / 1e6:.0f} million",
-            "too large",
-        )
+        raise DecodeFailed(_too_many_pixels(size[0] * size[1], limits.pixels), "too large")
+
+
+def _too_many_pixels(count: int, limit: int) -> str:
+    return f"too large: it has {count / 1e6:,.0f} million pixels, the limit is {limit / 1e6:,.0f} million"
 
 
 def too_many_bytes(size: int, limits: Limits) -> str:
@@ -245,7 +244,10 @@ def explained(error: BaseException, format_name: str) -> DecodeFailed:
     if isinstance(error, MemoryError) or "out of memory" in text:
         return DecodeFailed("decoding it needs more memory than one image may use", "memory")
     if isinstance(error, Image.DecompressionBombError):
-        return DecodeFailed("too large: a picture inside the file has more pixels than the limit", "too large")
+        figures = [int(figure) for figure in re.findall(r"\d+", text)]
+        return DecodeFailed(
+            _too_many_pixels(figures[0] if figures else 0, 2 * (Image.MAX_IMAGE_PIXELS or 0)), "too large"
+        )
     if isinstance(error, EOFError) or any(
         word in text for word in ("truncat", "not enough", "incomplete", "end of file")
     ):

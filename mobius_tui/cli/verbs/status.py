@@ -47,15 +47,14 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
     head = f"MOBIUS  {status.environment}  {status.root}"
     lines = [(fitted(head, width), "title")]
     lines += [(fitted(f"warning: {text}", width), "warn") for text in status.warnings[:3]]
-    lines += [(line, "") for line in labelled(_live(status), width=width, keep_end=["catalogue"])]
-    if status.catalogue.error:
-        lines.append((fitted(f"invalid: {status.catalogue.error}", width), "bad"))
-    rest: list[tuple[str, str]] = [("worker", _worker(status))]
-    rest += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]] or [("running", "nothing")]
+    rows = [*_live(status), ("worker", _worker(status))]
+    rows += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]] or [("running", "nothing")]
     if len(status.active) > 3:
-        rest.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
-    rest.append(("last failure", _failure(status.last_failure)))
-    lines += [(line, "") for line in labelled(rest, width=width)]
+        rows.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
+    rows.append(("last failure", _failure(status.last_failure)))
+    bad = {"invalid"} if status.last_failure is None else {"invalid", "last failure"}
+    shown = labelled(rows, width=width, keep_end=["catalogue"])
+    lines += [(line, "bad" if label in bad else "") for (label, _), line in zip(rows, shown, strict=True)]
     if status.next_steps:
         lines.append(("next", "title"))
         steps = status.next_steps[: max(1, LINES - len(lines) - 1)]
@@ -67,8 +66,10 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
 def _live(status: Status) -> list[tuple[str, str]]:
     live = status.catalogue
     if not live.exists:
-        return [("catalogue", f"none yet ({live.path})" if live.path else "none")]
+        return [("catalogue", f"none yet ({live.path})")] if live.path else [("invalid", live.error)]
     pairs = [("catalogue", live.path)]
+    if live.error:
+        pairs.append(("invalid", live.error))
     size = human_bytes(live.size)
     count = "-" if live.images is None else f"{live.images:,}"
     pairs.append(("images", f"{count} entries, {size}"))

@@ -1,0 +1,159 @@
+"""An archive for a ticket: findings, settings, versions and the last logs, without secrets and personal data."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import re
+import sys
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from mobius_tui import __version__
+from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.operations.machine import Finding
+from mobius_tui.operations.status import read_status
+from mobius_tui.recovery.atomic import write_atomic
+from mobius_tui.recovery.history import read_history
+from mobius_tui.settings import is_secret
+from mobius_tui.system import clock
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+LOG_BYTES = 400_000
+"""Of each log the last so many bytes are taken."""
+
+RUN_LOGS = 5
+"""The newest run logs are taken, beside the service log."""
+
+_HOMES = re.compile(r"(/(?:home|Users)/)[^/\s\"'\\:,;]+|/root(?=[/\s\"':,;]|$)|[A-Za-z]:\\\\?Users\\\\?[^\\\s\"':,;]+")
+_MAIL = re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
+_BEARER = re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}")
+_KNOWN_TOKENS = re.compile(
+    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
+)
+_IN_ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@")
+_NAMED = re.compile(
+    r"(?i)([\"']?[\w.-]*(?:api[_-]?key|secret|password|passwd|token|credential|authorization|gps|latitude|longitude)"
+    r"[\w.-]*[\"']?\s*[:=]\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[[^\]]*\]|[^\s,;}\]]+)"
+)
+
+
+def redacted(text: str) -> str:
+    """A text without e-mail addresses, tokens, keys, positions and the names of home folders.
+
+    Args:
+        text: Anything, JSON included; it stays JSON.
+
+    Returns:
+        The text with marks such as ``[e-mail]`` and ``~`` in their place.
+    """
+    text = _IN_ADDRESS.sub(r"\1[login]@", text)
+    text = _NAMED.sub(_hidden_value, text)
+    text = _BEARER.sub(r"\1 [token]", text)
+    text = _KNOWN_TOKENS.sub("[token]", text)
+    text = _MAIL.sub(lambda found: found[0] if found[0].startswith("[login]") else "[e-mail]", text)
+    return _HOMES.sub("~", text)
+
+
+def _hidden_value(found: re.Match[str]) -> str:
+    return found[1] + ('"[hidden]"' if found[2][:1] in {'"', "["} or found[1].lstrip()[:1] == '"' else "[hidden]")
+
+
+def write_bundle(ws: Workspace, findings: Sequence[Finding]) -> Path:
+    """Write the archive into the folder of the logs.
+
+    Args:
+        ws: The workspace.
+        findings: What the doctor found.
+
+    Returns:
+        The file, readable by its owner alone.
+
+    Raises:
+        EnvironmentFailed: It cannot be written.
+    """
+    at = clock.now()
+    path = ws.logs / f"doctor-{clock.stamp(at)}.tar.gz"
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        for name, text in _parts(ws, findings):
+            data = redacted(text).encode("utf-8", "backslashreplace")
+            member = tarfile.TarInfo(f"{path.name.removesuffix('.tar.gz')}/{name}")
+            member.size, member.mtime, member.mode = len(data), int(at), 0o600
+            archive.addfile(member, io.BytesIO(data))
+    try:
+        ws.logs.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, [packed.getvalue()], mode=0o600)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"the archive cannot be written: {error.strerror}",
+            where=visible(str(path)),
+            fix="check owner, mode and free space of the logs folder",
+        ) from error
+    return path
+
+
+def _parts(ws: Workspace, findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    yield "findings.json", _json([asdict(finding) for finding in findings])
+    values = asdict(ws.settings)
+    settings = {
+        name: {"value": "[hidden]" if is_secret(name) and value else value, "source": ws.sourced.sources[name]}
+        for name, value in values.items()
+    }
+    yield "settings.json", _json(settings)
+    yield "versions.json", _json(_versions())
+    yield "status.json", _json(read_status(ws).to_json())
+    try:
+        yield "history.json", _json(read_history(ws.state))
+    except OSError as error:
+        yield "history.json", _json({"error": str(error)})
+    for path in _logs(ws):
+        yield f"logs/{path.name}", _end_of(path)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, default=str) + "\n"
+
+
+def _versions() -> dict[str, object]:
+    packages = {}
+    for name in ("Pillow", "pillow-heif", "numpy", "imagehash", "textual", "rich", "click", "watchdog", "msgspec"):
+        try:
+            packages[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            packages[name] = "not installed"
+    return {
+        "mobius": __version__,
+        "python": sys.version,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "packages": packages,
+    }
+
+
+def _logs(ws: Workspace) -> list[Path]:
+    """The service log, what the worker printed, and the newest run logs."""
+    fixed = [ws.logs / "service.log", ws.logs / "worker.out"]
+    runs = [path for path in ws.logs.glob("*.log") if path not in fixed] if ws.logs.is_dir() else []
+    runs.sort(key=lambda path: path.stat().st_mtime if path.exists() else 0.0, reverse=True)
+    return [path for path in (*fixed, *runs[:RUN_LOGS]) if path.is_file()]
+
+
+def _end_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - LOG_BYTES))
+            data = file.read()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}\n"
+    # a first line that was cut would not be JSON
+    return (data.partition(b"\n")[2] if size > LOG_BYTES else data).decode("utf-8", "backslashreplace")

@@ -184,14 +184,16 @@ def _the_job(snapshot: Snapshot) -> Job:
 def _start_worker(ws: Workspace, _: sqlite3.Connection, __: Snapshot) -> str:
     from mobius_tui.worker.control import ensure_worker
 
-    return "the worker was started" if ensure_worker(ws, os.environ) else "a worker runs already"
+    flagged = ws.sourced.sources.get("environment") == "flag"
+    started = ensure_worker(ws, os.environ, ws.settings.environment if flagged else None)
+    return "the worker was started" if started else "a worker runs already"
 
 
 PANE_KEYS = {"1": "backups", "2": "migration", "3": "metrics", "4": "review", "6": "logs", "7": "jobs"}
 """The key that jumps to each pane."""
 
 _READING = (
-    Action(("slash",), "/", "filter", "filter", "Show only lines of this pane that hold a text; empty shows all.", rank=6),
+    Action(("slash",), "/", "filter", "filter", "Show only the lines of this pane that hold a text.", rank=6),
     Action(
         ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=7
     ),
@@ -223,7 +225,7 @@ _WRITING = (
         able_to_hash, True, _start("dry-run"), rank=1,
     ),
     Action(
-        ("M",), "M", "migrate", "migrate", "Start a migration: writes library.json after a verified backup. Asks first.",
+        ("M",), "M", "migrate", "migrate", "Start a migration: library.json after a verified backup. Asks first.",
         able_to_hash, True, _start("migrate"), _ask_migration, rank=2,
     ),
     Action(

@@ -138,7 +138,8 @@ def start_worker(ws: Workspace, environ: Mapping[str, str]) -> str:
     try:
         from mobius_tui.worker.control import ensure_worker
 
-        ensure_worker(ws, environ)
+        flagged = ws.sourced.sources.get("environment") == "flag"
+        ensure_worker(ws, environ, ws.settings.environment if flagged else None)
     except MobiusError as error:
         return str(error)
     except OSError as error:

@@ -222,7 +222,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         self.say(f"logs: {self._main.level} and above")
 
     def _do_open(self) -> None:
-        lines: list[Line] = [((text, ""),) for text in self._main.active.detail()]
+        lines: list[Line] = [((label, "muted"), (text, "")) for label, text in self._main.active.detail()]
         if not lines:
             self.say("there is no line here to open", "warn")
         else:
@@ -242,16 +242,16 @@ class ConsoleApp(App[None], inherit_bindings=False):
             yield ((heading, "strong"),)
             for action in actions:
                 why = action.able(snapshot)
-                yield ((f"{fit(action.shown, 10)} ", "key"), (f"{fit(action.label, 14)} {action.description}", ""))
+                yield ((f"{fit(action.shown, 10)} {fit(action.label, 13)}", "key"), (action.description, ""))
                 if why:
-                    yield ((f"{'':26}not now: {why}", "warn"),)
+                    yield ((f"{'':24}", ""), (f"not now: {why}", "warn"))
             yield ()
         g = self._look.glyphs
         yield (("Marks", "strong"),)
         yield ((f"{g.ok} done, verified   {g.bad} failed, error   {g.warn} warning   {g.unknown} not verified", ""),)
         yield (
             (
-                f"{g.play} running   {g.paused} paused   {g.queued} queued   {g.running}/{g.stopped} worker lives/stopped",
+                f"{g.play} running   {g.paused} paused   {g.queued} queued   {g.running} worker   {g.stopped} no worker",
                 "",
             ),
         )

@@ -165,7 +165,7 @@ def wrap(text: str, width: int, most: int) -> list[str]:
 
 
 def difference(before: Line, after: Line) -> tuple[int, int] | None:
-    """The cells from first to last (exclusive) in which two lines of the same width differ; None when they are equal."""
+    """The cells from first to last (exclusive) in which lines of one width differ; None when equal."""
     if before == after:
         return None
     old, new = _cells(before), _cells(after)

@@ -84,6 +84,8 @@ def textual_theme(theme: Theme) -> TextualTheme:
         dark=theme.dark,
         ansi=theme.ansi,
         variables={
+            "ansi-background": "ansi_default",  # the toolkit's own style sheet needs them in a theme with ansi colours
+            "ansi-foreground": "ansi_default",
             "input-cursor-background": c["foreground"],
             "input-cursor-foreground": c["background"],
             "input-cursor-text-style": "reverse" if theme.ansi else "none",

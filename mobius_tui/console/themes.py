@@ -15,8 +15,8 @@ from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
 
 COLORS = (
-    "background", "foreground", "strong", "muted", "border", "focus", "accent", "ok", "warn", "bad", "bar", "rest", "key",
-    "header_background", "header_foreground", "production_background", "production_foreground",
+    "background", "foreground", "strong", "muted", "border", "focus", "accent", "ok", "warn", "bad", "bar", "rest",
+    "key", "header_background", "header_foreground", "production_background", "production_foreground",
     "cursor_background", "cursor_foreground",
 )  # fmt: skip
 """Every colour a theme has."""

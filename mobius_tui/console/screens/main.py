@@ -42,6 +42,8 @@ class MainScreen(Screen[None], inherit_bindings=False):
         actions: What the footer shows.
     """
 
+    AUTO_FOCUS = None
+
     def __init__(self, look: Look, actions: Sequence[Action]) -> None:
         super().__init__()
         self.level = "info"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from textual import events
 from textual.app import ComposeResult
 from textual.screen import Screen
@@ -46,12 +47,14 @@ class Sheet(Painted):
 
 
 def _wrapped(line: Line, width: int) -> list[Line]:
-    text = "".join(part for part, _ in line)
-    if len(text) <= width and len(line) > 1:
-        return [line]
-    role = line[0][1] if line else ""
-    rows = wrap(text, width, 50)
-    return [((row, role),) for row in rows] or [()]
+    """The line on as many rows as it takes; what follows a first span hangs under its own start."""
+    label, *rest = line or (("", ""),)
+    indent = cell_len(label[0])
+    if not rest or indent > width // 2:
+        return [((row, label[1]),) for row in wrap("".join(text for text, _ in line), width, 50)] or [()]
+    rows = wrap("".join(text for text, _ in rest), width - indent, 50) or [""]
+    role = rest[0][1]
+    return [merge([label, (rows[0], role)]), *(merge([(" " * indent, ""), (row, role)]) for row in rows[1:])]
 
 
 class SheetScreen(Screen[None], inherit_bindings=False):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, Span, columns, fit, outside
 from mobius_tui.console.snapshot import Snapshot
-from mobius_tui.console.views.view import View, long_time, no_head, short_time
+from mobius_tui.console.views.view import Detail, View, labelled, long_time, no_head, short_time
 from mobius_tui.recovery.backups import Backup
 from mobius_tui.text import human_bytes
 
@@ -45,16 +45,16 @@ def _joined(spans: list[Span]) -> list[Span]:
     return [(f"{mark[0]} {moment[0]}", mark[1])]
 
 
-def _detail(backup: Backup, _: Snapshot) -> list[str]:
-    images = "–" if backup.images is None else f"{backup.images:,}"
+def _detail(backup: Backup, _: Snapshot) -> list[Detail]:
     return [
-        outside(backup.name),
-        f"made      {long_time(backup.at)} by {outside(backup.who) or '–'}",
-        f"reason    {outside(backup.reason) or '–'}",
-        f"size      {human_bytes(backup.size)} ({backup.size:,} bytes), {images} entries",
-        f"state     {outside(backup.state)}, last read back {long_time(backup.verified_at)}",
-        f"pinned    {'yes' if backup.pinned else 'no'}",
-        f"lies in   {outside(backup.path.parent)}",
+        labelled("backup", backup.name),
+        labelled("made", f"{long_time(backup.at)} by {backup.who or '–'}"),
+        labelled("reason", backup.reason),
+        labelled("size", f"{human_bytes(backup.size)} ({backup.size:,} bytes)"),
+        labelled("entries", None if backup.images is None else f"{backup.images:,}"),
+        labelled("state", f"{backup.state}, last read back {long_time(backup.verified_at)}"),
+        labelled("pinned", "yes" if backup.pinned else "no"),
+        labelled("lies in", backup.path.parent),
     ]
 
 

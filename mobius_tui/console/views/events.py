@@ -5,7 +5,7 @@ from __future__ import annotations
 from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, Span, columns, fit, fit_middle, outside
 from mobius_tui.console.snapshot import Snapshot
-from mobius_tui.console.views.view import long_time
+from mobius_tui.console.views.view import Detail, labelled, long_time
 from mobius_tui.store.events import Event
 from mobius_tui.system.clock import clock_text
 
@@ -50,14 +50,14 @@ def event_words(event: Event) -> str:
     return f"{event.level} {event.component} {event.event} {event.message} {event.run_id}"
 
 
-def event_detail(event: Event, _: Snapshot) -> list[str]:
+def event_detail(event: Event, _: Snapshot) -> list[Detail]:
     """Everything about an event."""
     return [
-        f"{long_time(event.at)}  {outside(event.level)}",
-        f"{outside(event.component)}  {outside(event.event)}",
-        f"run  {outside(event.run_id) or '–'}",
-        "",
-        outside(event.message),
-        "",
-        *(f"{outside(name)}  {outside(value)}" for name, value in event.fields.items()),
+        labelled("time", long_time(event.at)),
+        labelled("level", event.level),
+        labelled("component", event.component),
+        labelled("event", event.event),
+        labelled("run", event.run_id),
+        labelled("message", event.message),
+        *(labelled(name, value) for name, value in event.fields.items()),
     ]

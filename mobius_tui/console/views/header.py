@@ -26,14 +26,16 @@ def header_line(snapshot: Snapshot, now: float, width: int, glyphs: Glyphs) -> L
     environment = f"{glyphs.warn} PRODUCTION {glyphs.warn}" if ground == "production" else name
     clock = datetime.fromtimestamp(now, UTC).strftime("%H:%M")
     worker = worker_text(snapshot, glyphs)
-    library = f"library {_images(snapshot, glyphs)}"
+    library, brief = _library(snapshot, glyphs)
     read_only = "READ-ONLY" if snapshot.read_only else ""
     for left, right in (
         (["MOBIUS", environment, library, worker, read_only], f"{clock} UTC"),
-        (["MOBIUS", environment, library, worker, read_only], clock),
-        (["MOBIUS", environment, worker, read_only], clock),
-        (["MOBIUS", environment, worker.split(":")[0], read_only], clock),
-        ([environment, worker.split(":")[0], read_only], ""),
+        (["MOBIUS", environment, brief, worker, read_only], f"{clock} UTC"),
+        (["MOBIUS", environment, brief, worker, read_only], clock),
+        ([environment, brief, worker, read_only], clock),
+        ([environment, worker, read_only], clock),
+        ([environment, worker.partition(",")[0], read_only], clock),
+        ([environment, worker.partition(",")[0], read_only], ""),
         ([environment, read_only], ""),
     ):
         text = " " + "   ".join(part for part in left if part)
@@ -55,12 +57,13 @@ def worker_text(snapshot: Snapshot, glyphs: Glyphs) -> str:
     return f"worker {glyphs.running} {outside(row.state)}, {cores}"
 
 
-def _images(snapshot: Snapshot, glyphs: Glyphs) -> str:
+def _library(snapshot: Snapshot, glyphs: Glyphs) -> tuple[str, str]:
+    """How many images there are, with and without how many of them are new."""
     row = snapshot.store.worker if snapshot.store else None
     if row is None or row.images is None:
-        return glyphs.dash
-    new = f" ({row.unhashed:,} new)" if row.unhashed else ""
-    return f"{row.images:,}{new}"
+        return f"library {glyphs.dash}", f"library {glyphs.dash}"
+    brief = f"library {row.images:,}"
+    return (f"{brief} ({row.unhashed:,} new)" if row.unhashed else brief), brief
 
 
 def notice_text(snapshot: Snapshot) -> str:
@@ -68,7 +71,7 @@ def notice_text(snapshot: Snapshot) -> str:
     if snapshot.problem:
         if snapshot.store is not None and snapshot.stale_since is not None:
             since = datetime.fromtimestamp(snapshot.stale_since, UTC).strftime("%H:%M:%S")
-            return f"{snapshot.problem} {'-'} what is shown is from {since}"
+            return f"{snapshot.problem} - what is shown is from {since}"
         return snapshot.problem
     if not snapshot.worker_alive:
         waiting = sum(1 for job in snapshot.jobs if job.active)

@@ -8,7 +8,7 @@ from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, columns, fit, outside
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.migration import percent, state_mark
-from mobius_tui.console.views.view import View, brief_seconds, long_time, no_head, short_time
+from mobius_tui.console.views.view import Detail, View, brief_seconds, labelled, long_time, no_head, short_time
 from mobius_tui.store.jobs import Job
 
 
@@ -32,7 +32,8 @@ def _line(job: Job, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
         (short_time(job.requested_at, snapshot.at), "muted"),
     ]
     if width < 60:
-        return columns([*parts, (fit(outside(job.requested_by), max(0, width - 31)), "muted")])
+        room = width - 31
+        return columns([*parts, (fit(outside(job.requested_by), room) if room >= 5 else "", "muted")])
     took = _took(job, snapshot)
     why = outside(job.error or job.reason)
     parts += [
@@ -52,23 +53,23 @@ def _took(job: Job, snapshot: Snapshot) -> str:
     return "–" if job.finished_at is None else brief_seconds(job.finished_at - job.started_at)
 
 
-def _detail(job: Job, _: Snapshot) -> list[str]:
-    asked = f"{job.wanted} by {outside(job.wanted_by)}" if job.wanted_by else "–"
+def _detail(job: Job, _: Snapshot) -> list[Detail]:
     return [
-        f"job {job.id}  {outside(job.kind)}  {outside(job.state)}",
-        f"run       {outside(job.run_id)}",
-        f"started   {long_time(job.started_at)}, asked for {long_time(job.requested_at)} by {outside(job.requested_by)}",
-        f"ended     {long_time(job.finished_at)}, exit code {'–' if job.exit_code is None else job.exit_code}",
-        f"reason    {outside(job.reason) or '–'}",
-        f"asked     {asked}",
-        f"images    {job.done:,} of {'–' if job.total is None else f'{job.total:,}'}, decoded {job.decoded:,},"
-        f" failed {job.failed:,}, missing {job.missing:,}, low {job.low:,}, exact {job.exact:,},"
-        f" waiting {job.waiting:,}",
-        f"error     {outside(job.error) or '–'}",
-        "",
-        *(f"{outside(name)}  {outside(value)}" for name, value in job.options.items()),
-        *(["", "result"] if job.summary else []),
-        *(f"{outside(name)}  {outside(value)}" for name, value in job.summary.items()),
+        labelled("job", f"{job.id} {job.kind}, {job.state}"),
+        labelled("run", job.run_id),
+        labelled("asked for", f"{long_time(job.requested_at)} by {job.requested_by}"),
+        labelled("reason", job.reason),
+        labelled("started", long_time(job.started_at)),
+        labelled("ended", long_time(job.finished_at)),
+        labelled("exit code", job.exit_code),
+        labelled("error", job.error),
+        labelled("last wish", f"{job.wanted} by {job.wanted_by}" if job.wanted_by else None),
+        labelled(
+            "images", f"{job.done:,} of {'–' if job.total is None else f'{job.total:,}'}, {job.decoded:,} decoded"
+        ),
+        labelled("found", f"failed {job.failed:,}, missing {job.missing:,}, low {job.low:,}, exact {job.exact:,}"),
+        *(labelled(f"option {name}", value) for name, value in job.options.items()),
+        *(labelled(f"result {name}", value) for name, value in job.summary.items()),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mobius_tui.console.glyphs import Glyphs
@@ -108,10 +108,8 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
             lines.append(BLANK)
     if gaps and snapshot.store is not None:
         f = snapshot.store.figures
-        lines.append(((f"{f.images:,} images measured, {f.failed:,} failed", "muted"),))
-        lines.append(
-            ((f"trend: {glyphs.levels[0]} to {glyphs.levels[-1]} up to the limit, {glyphs.over} over it", "muted"),)
-        )
+        lines.append(((f"of {f.images:,} images, {f.failed:,} failed", "muted"),))
+        lines.append(((f"{glyphs.levels[-1]} limit  {glyphs.over} over  {glyphs.no_data} no data", "muted"),))
     return lines
 
 
@@ -128,7 +126,9 @@ def _value_line(metric: Metric, width: int, glyphs: Glyphs) -> Line:
     return merge([*parts, (" " * gap, ""), (right, "muted")])
 
 
-_nothing: Callable[[object], str] = lambda _: ""
+def _nothing(_: object) -> str:
+    return ""
+
 
 METRICS = View(
     number=3,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, Span, columns, fit, fit_middle, outside
 from mobius_tui.console.snapshot import Snapshot
-from mobius_tui.console.views.view import View
+from mobius_tui.console.views.view import Detail, View, labelled
 from mobius_tui.store.pairs import Pair
 
 
@@ -47,16 +47,16 @@ def _line(pair: Pair, width: int, glyphs: Glyphs, _: Snapshot) -> Line:
     return columns(spans)
 
 
-def _detail(pair: Pair, _: Snapshot) -> list[str]:
+def _detail(pair: Pair, _: Snapshot) -> list[Detail]:
     return [
-        f"pair        {outside(pair.id)}",
-        f"left        {outside(pair.left_path)}",
-        f"right       {outside(pair.right_path)}",
-        f"distance    {pair.distance} of 64 bits differ",
-        f"confidence  {pair.confidence:.3f} that both show the same picture",
-        f"evidence    {', '.join(outside(word) for word in pair.evidence) or '–'}",
-        f"left bytes  SHA-256 {pair.left_sha.hex()}",
-        f"right bytes SHA-256 {pair.right_sha.hex()}",
+        labelled("pair", pair.id),
+        labelled("left", pair.left_path),
+        labelled("right", pair.right_path),
+        labelled("distance", f"{pair.distance} of 64 bits differ"),
+        labelled("confidence", f"{pair.confidence:.3f} that both show the same picture"),
+        labelled("evidence", ", ".join(pair.evidence)),
+        labelled("SHA-256 left", pair.left_sha.hex()),
+        labelled("SHA-256 right", pair.right_sha.hex()),
     ]
 
 

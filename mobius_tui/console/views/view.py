@@ -8,11 +8,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mobius_tui.console.glyphs import Glyphs
-from mobius_tui.console.lines import Line
+from mobius_tui.console.lines import Line, outside
 from mobius_tui.console.snapshot import Snapshot
 
-DAY_S = 86_400.0
-"""Seconds of a day."""
+Detail = tuple[str, str]
+"""A label and what it names, already safe to show."""
+
+
+def labelled(label: str, value: object) -> Detail:
+    """A detail whose value comes from outside; a dash for an empty one."""
+    text = "–" if value is None or value == "" else outside(value)
+    return f"{outside(label):<18}  ", text
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +34,7 @@ class View:
         line: One item in a width.
         words: The text of an item that a filter searches.
         key: What stays the same of an item from one snapshot to the next.
-        detail: Everything about an item, a line of text each.
+        detail: Everything about an item: labels and texts.
         empty: What is shown instead of an empty list.
     """
 
@@ -40,7 +46,7 @@ class View:
     line: Callable[[Any, int, Glyphs, Snapshot], Line]
     words: Callable[[Any], str]
     key: Callable[[Any], object]
-    detail: Callable[[Any, Snapshot], list[str]]
+    detail: Callable[[Any, Snapshot], list[Detail]]
     empty: Callable[[Snapshot], str]
 
 

@@ -44,10 +44,10 @@ class AskBar(Painted, can_focus=True):
 
     def on_key(self, event: events.Key) -> None:
         """Every key belongs to the question while it is open."""
-        event.stop()
-        event.prevent_default()
         if self._question is None:
             return
+        event.stop()
+        event.prevent_default()
         key = event.key
         if key in {"escape", "ctrl+c", "ctrl+q"}:
             self._close(False)
@@ -84,6 +84,7 @@ class AskBar(Painted, can_focus=True):
     def _close(self, yes: bool) -> None:
         self._question = None
         self.display = False
+        self.screen.set_focus(None)
         self._answer(yes)
 
     def picture(self, width: int, height: int) -> list[Line]:

@@ -63,11 +63,11 @@ class TabBar(Painted):
         return merge(spans)
 
     def _with_notes(self, view: View) -> str:
-        note = view.note(self._snapshot).split(",")[0] if self._snapshot and view.number in {2, 4} else ""
-        return f"{view.number} {view.name}" + (f" {note}" if note else "")
+        note = view.note(self._snapshot) if self._snapshot is not None and view.number in {2, 4} else ""
+        return f"{view.number} {view.name} {note.partition(' ')[0]}".rstrip()
 
     def _with_names(self, view: View) -> str:
-        return f"{view.number} {view.name}" if view.number == self._active else f"{view.number} {view.name[:6]}"
+        return f"{view.number} {view.name}"
 
     def _with_numbers(self, view: View) -> str:
         return f"{view.number} {view.name}" if view.number == self._active else f"{view.number}"

@@ -8,7 +8,7 @@ from typing import Any
 from mobius_tui.console.lines import Line, Span, clip, fit, merge, outside, width_of, wrap
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot
-from mobius_tui.console.views.view import View
+from mobius_tui.console.views.view import Detail, View
 from mobius_tui.console.widgets.painted import Painted
 
 
@@ -27,6 +27,7 @@ class Pane(Painted):
         self._snapshot: Snapshot | None = None
         self._items: Sequence[Any] = ()
         self._active = False
+        self._pointing = False
         self._cursor = 0
         self._cursor_key: object = None
         self._top = 0
@@ -53,6 +54,7 @@ class Pane(Painted):
     def refilter(self, text: str) -> None:
         """Keep the items whose words hold the text, whatever its case."""
         self.filter = text
+        self._pointing = bool(text)
         self._cursor, self._cursor_key, self._top = 0, None, 0
         if self._snapshot is not None:
             self.show(self._snapshot)
@@ -66,7 +68,11 @@ class Pane(Painted):
         """Move the cursor by items; far steps end at the first or last."""
         if not self._items:
             return
-        self._cursor = min(max(0, self._cursor + step), len(self._items) - 1)
+        if self._pointing:
+            self._cursor = min(max(0, self._cursor + step), len(self._items) - 1)
+        elif abs(step) > 1:
+            self._cursor = len(self._items) - 1 if step > 1_000 else 0 if step < -1_000 else self._cursor
+        self._pointing = True
         # On the first item no key is kept, so that the cursor stays on the newest.
         self._cursor_key = self.view.key(self._items[self._cursor]) if self._cursor else None
         self.repaint()
@@ -75,7 +81,7 @@ class Pane(Painted):
         """Items that one screenful holds."""
         return max(1, self._rows - 1)
 
-    def detail(self) -> list[str]:
+    def detail(self) -> list[Detail]:
         """Everything about the item under the cursor; nothing when the list is empty."""
         if not self._items or self._snapshot is None:
             return []
@@ -106,8 +112,7 @@ class Pane(Painted):
         body = self._body(width - 4, height - 2)
         body += [()] * (height - 2 - len(body))
         lines: list[Line] = [self._title(width, edges, role)]
-        for line in body:
-            lines.append(self._framed(line, width, edges[5], role))
+        lines += [self._framed(line, width, edges[5], role) for line in body]
         lines.append(((edges[2] + edges[4] * (width - 2) + edges[3], role),))
         return lines
 
@@ -144,7 +149,7 @@ class Pane(Painted):
         self._scroll(rows)
         for index in range(self._top, min(len(self._items), self._top + rows)):
             line = self.view.line(self._items[index], width, glyphs, snapshot)
-            if self._active and index == self._cursor:
+            if self._active and self._pointing and index == self._cursor:
                 text = "".join(part for part, _ in line)
                 line = ((fit(text, width), "cursor"),)
             lines.append(line)

@@ -7,6 +7,7 @@ import faulthandler
 import os
 import signal
 import sys
+import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,12 +23,15 @@ TIMED_OUT: Final = -signal.SIGALRM if hasattr(signal, "SIGALRM") else 1
 """Exit code of a process that its time limit ended."""
 
 
-def start_child(limits: Limits) -> None:
+def start_child(limits: Limits, temp_dir: str | None = None) -> None:
     """Prepare a process for files that may be hostile.
 
     Args:
         limits: ``memory`` bounds its address space from here on.
+        temp_dir: Folder for what decoders write meanwhile; None means the system's.
     """
+    if temp_dir is not None:
+        os.environ["TMPDIR"], tempfile.tempdir = temp_dir, None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     warnings.simplefilter("ignore")
     if hasattr(os, "nice"):

@@ -73,12 +73,14 @@ class Facts:
         width: Pixels after orientation.
         height: Pixels after orientation.
         mode: Pillow's mode of the file before any conversion.
+        reduced: Whether it was decoded at a reduced scale.
     """
 
     format: str
     width: int
     height: int
     mode: str
+    reduced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def decoded(data: bytes, limits: Limits, *, luminance: bool = False) -> Decoded:
                 plain = plain.convert("L")
             return Decoded(plain, orientation_of(image), image.format or "", image.mode)
     except Exception as error:
-        raise explained(error, image.format or "") from error
+        raise explained(error, image.format or "", limits) from error
 
 
 def _turned(frame: Decoded) -> tuple[Image.Image, Facts]:
@@ -199,7 +201,7 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(data), formats=PILLOW_FORMATS[name])
     except Exception as error:
-        raise _unopened(error, name) from error
+        raise _unopened(error, name, limits) from error
     check_pixels(image.size, limits)
     return image
 
@@ -219,7 +221,7 @@ def check_pixels(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _too_many_pixels(count: int, limit: int) -> str:
-    return f"too large: it has {count / 1e6:,.0f} million pixels, the limit is {limit / 1e6:,.0f} million"
+    return f"too large: it has {count:,} pixels, the limit is {limit:,}"
 
 
 def too_many_bytes(size: int, limits: Limits) -> str:
@@ -227,12 +229,13 @@ def too_many_bytes(size: int, limits: Limits) -> str:
     return f"too large: the file has {human_bytes(size)}, the limit is {human_bytes(limits.bytes)}"
 
 
-def explained(error: BaseException, format_name: str) -> DecodeFailed:
+def explained(error: BaseException, format_name: str, limits: Limits) -> DecodeFailed:
     """A decoder's error as a sentence of our own: the same bytes always get the same words.
 
     Args:
         error: What Pillow raised while decoding.
         format_name: The format, for the sentence.
+        limits: The limits in force, for the sentence.
 
     Returns:
         The failure to report.
@@ -245,9 +248,7 @@ def explained(error: BaseException, format_name: str) -> DecodeFailed:
         return DecodeFailed("decoding it needs more memory than one image may use", "memory")
     if isinstance(error, Image.DecompressionBombError):
         figures = [int(figure) for figure in re.findall(r"\d+", text)]
-        return DecodeFailed(
-            _too_many_pixels(figures[0] if figures else 0, 2 * (Image.MAX_IMAGE_PIXELS or 0)), "too large"
-        )
+        return DecodeFailed(_too_many_pixels(figures[0] if figures else 0, limits.pixels), "too large")
     if isinstance(error, EOFError) or any(
         word in text for word in ("truncat", "not enough", "incomplete", "end of file")
     ):
@@ -297,9 +298,9 @@ def _heif_ready() -> bool:
     return True
 
 
-def _unopened(error: Exception, name: str) -> DecodeFailed:
+def _unopened(error: Exception, name: str, limits: Limits) -> DecodeFailed:
     if isinstance(error, (MemoryError, Image.DecompressionBombError)):
-        return explained(error, name)
+        return explained(error, name, limits)
     if name in {"JPEG", "PNG", "GIF", "BMP"}:
         # Pillow reads every variant of these, so what it refuses is broken, and another decoder would guess.
         return DecodeFailed(f"damaged: it starts as a {name} file, but its header cannot be read", "truncated")

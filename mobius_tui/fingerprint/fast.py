@@ -48,9 +48,9 @@ def load_fast(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
             orientation = orientation_of(image)
             plane = upright(image if image.mode == "L" else image.convert("L"), orientation)
     except Exception as error:
-        raise explained(error, image.format or "") from error
+        raise explained(error, image.format or "", limits) from error
     width, height = full if orientation < 5 else (full[1], full[0])
-    return plane, Facts(image.format or "", width, height, mode)
+    return plane, Facts(image.format or "", width, height, mode, reduced=True)
 
 
 def _stores_luminance(image: Image.Image) -> bool:

@@ -31,12 +31,14 @@ class Content:
         sha256: Of ``data``, 32 bytes.
         mtime_ns: Modification time, the same before and after reading.
         inode: Its inode.
+        read_ns: Wall clock just before it was opened.
     """
 
     data: bytes
     sha256: bytes
     mtime_ns: int
     inode: int
+    read_ns: int
 
 
 class ReadFailed(ProcessingFailed):
@@ -84,9 +86,7 @@ def fingerprint_file(task: Task, profile: Profile, limits: Limits) -> Outcome:
             task.path, "failed", error="reading it needs more memory than one image may use", cause="memory"
         )
         return _timed(outcome, started)
-    known = Outcome(
-        task.path, "same", sha256=content.sha256, size=len(content.data), mtime_ns=content.mtime_ns, inode=content.inode
-    )
+    known = _same(task, content)
     if content.sha256 == task.known_sha256:
         return _timed(known, started)
     return _timed(_judged(known, content.data, profile, limits), started)
@@ -106,9 +106,7 @@ def identify_file(task: Task, limits: Limits) -> Outcome:
         content = read_file(task.path, limits)
     except ReadFailed as failure:
         return Outcome(task.path, "missing" if failure.missing else "failed", error=failure.what, cause=failure.cause)
-    return Outcome(
-        task.path, "same", sha256=content.sha256, size=len(content.data), mtime_ns=content.mtime_ns, inode=content.inode
-    )
+    return _same(task, content)
 
 
 def fingerprint_bytes(data: bytes, profile: Profile, limits: Limits, name: str = "") -> Outcome:
@@ -178,6 +176,7 @@ def read_file(path: str, limits: Limits) -> Content:
 def _read_once(path: str, limits: Limits) -> Content | None:
     # Without O_NONBLOCK, opening a pipe that nobody writes to would wait for ever.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    began = time.time_ns()
     descriptor = os.open(path, flags | getattr(os, "O_NOCTTY", 0))
     try:
         before = os.fstat(descriptor)
@@ -193,7 +192,7 @@ def _read_once(path: str, limits: Limits) -> Content | None:
         os.close(descriptor)
     if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns) or len(data) != after.st_size:
         return None
-    return Content(data, hashlib.sha256(data).digest(), after.st_mtime_ns, after.st_ino)
+    return Content(data, hashlib.sha256(data).digest(), after.st_mtime_ns, after.st_ino, began)
 
 
 def _all_bytes(descriptor: int, expected: int, limits: Limits) -> bytes:
@@ -226,6 +225,18 @@ def _unread(error: OSError) -> ReadFailed:
     return ReadFailed(f"it cannot be read: {reason}", "io")
 
 
+def _same(task: Task, content: Content) -> Outcome:
+    return Outcome(
+        task.path,
+        "same",
+        sha256=content.sha256,
+        size=len(content.data),
+        mtime_ns=content.mtime_ns,
+        inode=content.inode,
+        read_ns=content.read_ns,
+    )
+
+
 def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Outcome:
     try:
         image, facts = load_picture(data, profile, limits)
@@ -248,6 +259,7 @@ def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Ou
         width=facts.width,
         height=facts.height,
         format=facts.format,
+        reduced=facts.reduced,
     )
 
 

@@ -61,6 +61,8 @@ class Outcome:
         height: Pixels after orientation; 0 when failed.
         format: ``JPEG``, ``PNG`` and so on; empty when failed.
         duration_ms: Reading, decoding and hashing.
+        read_ns: Wall clock just before the bytes were read, nanoseconds since the epoch; 0 when they were not.
+        reduced: Whether it was decoded at a reduced scale; if not, the hash is that of the exact profile.
     """
 
     path: str
@@ -79,3 +81,5 @@ class Outcome:
     height: int = 0
     format: str = ""
     duration_ms: float = 0.0
+    read_ns: int = 0
+    reduced: bool = False

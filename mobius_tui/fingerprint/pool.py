@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -40,6 +41,7 @@ class HashingPool:
         workers: Processes; 0 means one a core.
         executor_factory: Makes another executor, such as ``distributed.Client.get_executor``; called again when one
             breaks. The processes' own limits on memory are then that executor's matter.
+        temp_dir: Folder for what decoders write meanwhile; None means the system's.
         in_process: Do the work in the calling thread, in the order of the tasks, without hard limits.
     """
 
@@ -50,12 +52,14 @@ class HashingPool:
         workers: int = 0,
         executor_factory: Callable[[], Executor] | None = None,
         *,
+        temp_dir: str | None = None,
         in_process: bool = False,
     ) -> None:
         self.profile: Profile = profile
         self.limits = limits or Limits()
         self.workers = workers or _cores()
         self._factory = executor_factory
+        self._temp_dir = temp_dir
         self._in_process = in_process
         self._executor: Executor | None = None
         self._processes: list[BaseProcess] = []
@@ -187,7 +191,8 @@ class HashingPool:
             context.set_forkserver_preload([fingerprint_chunk.__module__])
         self._processes = []
         noting = _NotingContext(context, self._processes)
-        return ProcessPoolExecutor(self.workers, mp_context=noting, initializer=start_child, initargs=(self.limits,))
+        start = partial(start_child, temp_dir=self._temp_dir) if self._temp_dir else start_child
+        return ProcessPoolExecutor(self.workers, mp_context=noting, initializer=start, initargs=(self.limits,))
 
     def _stop(self) -> bool:
         """End the executor at once; returns whether a process of it had met its time limit."""

@@ -357,7 +357,7 @@ def test_a_bomb_is_refused_before_it_is_decoded():
     data = png(60_000, 60_000, 8, 0, [])  # the pixels are not even there: only its header can have been read
     caught = failure(data)
     assert caught.cause == "too large"
-    assert caught.what == "too large: it has 3,600 million pixels, the limit is 200 million"
+    assert caught.what == "too large: it has 3,600,000,000 pixels, the limit is 200,000,000"
 
 
 def test_the_pixel_limit_is_exact():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed, MobiusError, exit_code_of
 
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
     from mobius_tui.cli.app import root
     from mobius_tui.cli.call import Call
 
-    call = Call()
+    call = Call(_run_console)
     try:
         answer = root.main(args=list(arguments), prog_name="mobius", standalone_mode=False, obj=call)
         code = answer if isinstance(answer, int) else 0
@@ -45,6 +45,13 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
+def _run_console(*arguments: Any, **options: Any) -> int:
+    """The console, whose packages are imported only now."""
+    from mobius_tui.console.app import run_console
+
+    return run_console(*arguments, **options)
+
+
 def _report(error: BaseException, call: object) -> int:
     """Say an error in one sentence; the exit code it means."""
     from mobius_tui.cli import output
@@ -55,8 +62,8 @@ def _report(error: BaseException, call: object) -> int:
         return error.code if isinstance(error.code, int) else 1 if error.code else 0
     known = _as_known(error)
     code = exit_code_of(known)
-    if code != INTERNAL_ERROR:
-        output.tell_wrapped(f"mobius: {known}" if isinstance(known, MobiusError) else f"mobius: {known!s}", "bad")
+    if code != INTERNAL_ERROR or isinstance(known, MobiusError):
+        output.tell_wrapped(f"mobius: {_sentence(known)}", "bad")
     else:
         _report_defect(error, call)
     if call.verbose:
@@ -83,12 +90,16 @@ def _as_known(error: BaseException) -> BaseException:
         return KeyboardInterrupt("interrupted")
     if isinstance(error, MemoryError):
         return MemoryError("there is not enough memory")
-    if isinstance(error, OSError) and not isinstance(error, MobiusError):
-        place = "" if error.filename is None else f" ({error.filename})"
-        return OSError(error.errno, f"{error.strerror or error}{place}") if error.errno else error
     if type(error).__module__ == "sqlite3":
         return EnvironmentFailed(f"the database cannot be used: {error}", fix="`mobius doctor` says more")
     return error
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        place = "" if error.filename is None else f" ({error.filename})"
+        return f"{error.strerror or error}{place}"
+    return str(error)
 
 
 def _report_defect(error: BaseException, call: object) -> None:

@@ -34,7 +34,10 @@ class Call:
         quiet: No talk but warnings and errors.
         timeout: Seconds this verb may take; None means any.
         log: The service log, once the verb is known to write in its workspace.
+        console: Opens the console on a workspace; given by whoever starts the verb, as verbs do not know the console.
     """
+
+    console: Callable[..., int]
 
     workspace: str | None = None
     env: str | None = None

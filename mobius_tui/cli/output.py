@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from typing import IO, Any
@@ -83,10 +82,13 @@ def has_colours(stream: IO[str]) -> bool:
 
 
 def screen_width() -> int:
-    """Columns to write in: the terminal's, from 40 to 200; 80 when there is none."""
-    if not is_terminal(sys.stdout) and not is_terminal(sys.stderr):
-        return WIDTH
-    return max(40, min(200, shutil.get_terminal_size((WIDTH, 24)).columns))
+    """Columns to write in: ``COLUMNS``, else the terminal's, from 40 to 200; 80 when there is none."""
+    for stream in (sys.stdout, sys.stderr):
+        if is_terminal(stream):
+            asked = os.environ.get("COLUMNS", "")
+            with contextlib.suppress(OSError, ValueError):
+                return max(40, min(200, int(asked) if asked.isdigit() else os.get_terminal_size(stream.fileno())[0]))
+    return WIDTH
 
 
 def flush(stream: IO[str]) -> None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 from mobius_tui.cli.call import Call
 from mobius_tui.cli.output import is_terminal
 from mobius_tui.errors import BadInput, EnvironmentFailed
-from mobius_tui.workspace import Workspace
 
 
 def open_console(
@@ -41,7 +39,7 @@ def open_console(
         option = "--json" if call.json else "--timeout"
         raise BadInput(f"{option} is for verbs, not for the console", fix="`mobius status` has the same as text")
     require_terminal()
-    return run_on(ws, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme)
+    return call.console(ws, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme)
 
 
 def has_terminal() -> bool:
@@ -59,11 +57,3 @@ def require_terminal() -> None:
         raise EnvironmentFailed(
             "the console needs a terminal", fix="`mobius status`, `mobius jobs` and `mobius logs -f` show it as text"
         )
-
-
-def run_on(ws: Workspace, **options: Any) -> int:
-    """Run the console on a workspace; textual is imported only here."""
-    from mobius_tui.console.app import run_console
-
-    code: int = run_console(ws, **options)
-    return code

@@ -15,7 +15,7 @@ import click
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import fitted, table
 from mobius_tui.cli.output import is_terminal, screen_width, show, show_json, tell_raw
-from mobius_tui.cli.verbs.console import has_terminal, run_on
+from mobius_tui.cli.verbs.console import has_terminal
 from mobius_tui.cli.verbs.migrate import run_to_end, summary_lines
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.demo import DemoFacts, create_demo_workspace
@@ -48,7 +48,7 @@ def demo(call: Call, folder: str | None) -> int:
     ws = open_workspace(root, {"environment": call.env}, os.environ, who)
     call.log = ws.logs / "service.log"
     if has_terminal() and not call.json and not call.quiet and call.timeout is None:
-        return _in_console(ws, call.env)
+        return _in_console(call, ws)
     return _as_text(call, ws, facts)
 
 
@@ -71,15 +71,15 @@ def _drawing(call: Call) -> Iterator[Callable[[int, int], None]]:
             tell_raw("\r\x1b[K")
 
 
-def _in_console(ws: Workspace, env_name: str | None) -> int:
+def _in_console(call: Call, ws: Workspace) -> int:
     from mobius_tui.worker.control import ensure_worker
 
-    ensure_worker(ws, os.environ, env_name)
+    ensure_worker(ws, os.environ, call.env)
     with contextlib.closing(open_database(ws.database)) as connection:
         busy = any(job.kind == "migrate" and job.state in ACTIVE for job in list_jobs(connection))
         if not busy:
             add_job(connection, "migrate", default_options(ws).to_json(), ws.actor, reason="demo")
-    return run_on(ws)
+    return call.console(ws)
 
 
 def _as_text(call: Call, ws: Workspace, facts: DemoFacts) -> int:

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mobius_tui.text import csv_cell, human_bytes, human_seconds, visible
+
+ANYTHING = st.text(st.characters(codec=None), max_size=60)
+
+
+@given(ANYTHING)
+def test_visible_text_steers_no_terminal(text: str) -> None:
+    shown = visible(text)
+    assert not {unicodedata.category(c) for c in shown} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    assert not {unicodedata.bidirectional(c) for c in shown} & {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "PDI"}
+    shown.encode("utf-8")
+
+
+@given(ANYTHING)
+def test_printable_text_is_left_alone_and_twice_is_once(text: str) -> None:
+    shown = visible(text)
+    assert visible(shown) == shown
+    if text.isprintable():
+        assert shown == text
+
+
+def test_visible_examples() -> None:
+    assert visible("a\x1b[31mb\n") == "a\\x1b[31mb\\x0a"
+    assert visible("\u202etxt.exe") == "\\u202etxt.exe"
+    assert visible("caf\udce9") == "caf\\udce9"
+    assert visible("\U000e0041") == "\\U000e0041"
+    assert visible("ébauche 図.png") == "ébauche 図.png"
+
+
+@given(ANYTHING)
+def test_no_csv_cell_is_a_formula(text: str) -> None:
+    cell = csv_cell(text)
+    assert cell[:1] not in {"=", "+", "-", "@", "\t", "\r"}
+    assert cell.removeprefix("'") == text.removeprefix("'") or cell == text
+    if "\0" not in text and not any(unicodedata.category(c) == "Cs" for c in text):
+        written = io.StringIO(newline="")
+        csv.writer(written).writerow([cell, "x"])
+        assert next(csv.reader(io.StringIO(written.getvalue(), newline="")))[0] == cell
+
+
+@given(st.floats(0, 1e15))
+def test_sizes_are_short(count: float) -> None:
+    assert len(human_bytes(count)) <= 10
+
+
+def test_sizes_and_durations() -> None:
+    assert [human_bytes(n) for n in (0, 999, 1000, 1_234_567, 123_456_789, 5e12)] == [
+        "0 B", "999 B", "1.0 kB", "1.2 MB", "123 MB", "5.0 TB",
+    ]  # fmt: skip
+    assert [human_seconds(n) for n in (0.42, 9.96, 42, 185, 3729)] == ["0.4 s", "10.0 s", "42 s", "3:05", "1:02:09"]

@@ -111,7 +111,8 @@ class ConsoleApp(App[None], inherit_bindings=False):
             if driver.take_lost():
                 self.action_do("redraw")
         if self._said_at is not None and time.monotonic() - self._said_at >= SAID_S:
-            self._hush()
+            self._said_at = None
+            self._main.hush_said()
         self._main.show(self._source.latest, self._now())
 
     def terminal_gone(self) -> None:
@@ -251,7 +252,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         yield ((f"{g.ok} done, verified   {g.bad} failed, error   {g.warn} warning   {g.unknown} not verified", ""),)
         yield (
             (
-                f"{g.play} running   {g.paused} paused   {g.queued} queued   {g.running} worker   {g.stopped} no worker",
+                f"{g.play} running   {g.paused} paused   {g.queued} queued   {g.running} worker   {g.stopped} none",
                 "",
             ),
         )

@@ -8,7 +8,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
-from textual.widgets import Input, Static
+from textual.widget import Widget
 
 from mobius_tui.console.actions import Action, Question
 from mobius_tui.console.palette import Look
@@ -29,9 +29,8 @@ WIDE_COLUMNS = 120
 WIDE_ROWS = 24
 """And from this height on."""
 
-
-class FilterField(Input):
-    """The field of the filter; leaves the arrows and escape to the screen."""
+MOST_FILTER = 100
+"""Characters of a filter."""
 
 
 class MainScreen(Screen[None], inherit_bindings=False):
@@ -56,9 +55,10 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._active = 1
         self._snapshot: Snapshot | None = None
         self._wide: bool | None = None
+        self._typing = False
 
     def compose(self) -> ComposeResult:
-        """Header, tabs, panes, notice, question or filter, footer."""
+        """Header, tabs, panes, notice, question, footer."""
         backups, migration, metrics, review, logs, jobs = self._panes
         yield self._header
         yield self._tabs
@@ -74,18 +74,12 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 yield jobs
         yield self._notice
         yield self._ask
-        with Horizontal(id="filter"):
-            yield Static("/", id="filter-mark", markup=False)
-            field = FilterField(placeholder="text to look for; enter keeps it, esc drops it")
-            field.cursor_blink = False
-            yield field
         yield self._footer
 
     def on_mount(self) -> None:
-        """Nothing is asked and nothing filtered yet."""
+        """Nothing is asked and nothing wrong yet."""
         self._ask.display = False
         self._notice.display = False
-        self.query_one("#filter").display = False
         self.lay_out()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -100,11 +94,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.set_class(not self._wide, "narrow")
         self.set_class(height < 8, "tiny")
         for number, pane in enumerate(self._panes):
-            pane.display = self._wide or number == self._active
+            _display(pane, self._wide or number == self._active)
             pane.set_active(number == self._active)
         for name in ("#top", "#left", "#right"):
             box = self.query_one(name)
-            box.display = any(pane.display for pane in self._panes if box in pane.ancestors)
+            _display(box, any(pane.display for pane in self._panes if box in pane.ancestors))
         self._show_tabs()
 
     def show(self, snapshot: Snapshot, now: float) -> None:
@@ -152,6 +146,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         """Show the keys again."""
         self._footer.hush()
 
+    def hush_said(self) -> None:
+        """Show the keys again, unless a filter is being typed."""
+        if not self._typing:
+            self._footer.hush()
+
     def ask(self, question: Question, answer: Callable[[bool], None]) -> None:
         """Ask in the bar above the footer."""
         if not self._ask.asking:
@@ -165,37 +164,46 @@ class MainScreen(Screen[None], inherit_bindings=False):
                 pane.set_view(logs_view(self.level))
 
     def open_filter(self) -> None:
-        """Let the active pane's filter be typed."""
-        self.query_one("#filter").display = True
-        field = self.query_one(FilterField)
-        field.value = self.active.filter
-        field.focus()
+        """Let the active pane's filter be typed, in the footer."""
+        if not self.active.filters:
+            self.say("there is no list here to filter", "warn")
+            return
+        self._typing = True
+        self._type(self.active.filter)
 
-    def close_filter(self, *, keep: bool) -> None:
-        """Hide the field; without ``keep`` the filter is dropped."""
-        if not keep:
-            self.active.refilter("")
-        self.query_one("#filter").display = False
-        self.set_focus(None)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The filter works as it is typed."""
-        if self.query_one("#filter").display:
-            self.active.refilter(event.value)
-
-    def on_input_submitted(self, _: Input.Submitted) -> None:
-        """The filter stays."""
-        self.close_filter(keep=True)
+    def _type(self, text: str) -> None:
+        if text != self.active.filter:
+            self.active.refilter(text)
+        self._footer.prompt(f" /{text}_   enter keeps it, esc drops it")
 
     def on_key(self, event: events.Key) -> None:
         """While a filter is typed, no key means an action."""
-        if not self.query_one("#filter").display:
-            return
-        if event.key in {"ctrl+c", "ctrl+q", "ctrl+l"}:
+        if not self._typing or event.key in {"ctrl+c", "ctrl+q", "ctrl+l"}:
             return
         event.stop()
         event.prevent_default()
-        if event.key == "escape":
-            self.close_filter(keep=False)
+        text = self.active.filter
+        if event.key in {"escape", "enter"}:
+            self._typing = False
+            self._footer.hush()
+            if event.key == "escape":
+                self.active.refilter("")
         elif event.key in {"up", "down"}:
             self.active.move(1 if event.key == "down" else -1)
+        elif event.key == "backspace":
+            self._type(text[:-1])
+        elif event.key == "ctrl+u":
+            self._type("")
+        elif event.character and event.character.isprintable() and len(text) < MOST_FILTER:
+            self._type(text + event.character)
+
+    def on_paste(self, event: events.Paste) -> None:
+        """Pasted text goes into a filter that is typed, and nowhere else."""
+        if self._typing:
+            self._type((self.active.filter + event.text.strip())[:MOST_FILTER])
+
+
+def _display(widget: Widget, shown: bool) -> None:
+    """Show or hide; the same again would cost a new layout."""
+    if widget.display != shown:
+        widget.display = shown

@@ -83,7 +83,8 @@ class NoticeBar(Painted):
     def show(self, snapshot: Snapshot) -> None:
         """Show the snapshot's notice, or go."""
         self._text = notice_text(snapshot)
-        self.display = bool(self._text)
+        if self.display != bool(self._text):
+            self.display = bool(self._text)
         self.repaint()
 
     def picture(self, width: int, height: int) -> list[Line]:
@@ -99,19 +100,28 @@ class FooterBar(Painted):
         self._actions = actions
         self._snapshot: Snapshot | None = None
         self._said: Span | None = None
+        self._prompting = False
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the keys for a snapshot."""
         self._snapshot = snapshot
         self.repaint()
 
+    def prompt(self, text: str) -> None:
+        """Show what is being typed; nothing else is said until ``hush``."""
+        self._prompting = True
+        self._said = (outside(text), "strong")
+        self.repaint()
+
     def say(self, text: str, role: str = "strong") -> None:
         """Show a sentence instead of the keys, until ``hush``."""
-        self._said = (outside(text), role)
-        self.repaint()
+        if not self._prompting:
+            self._said = (outside(text), role)
+            self.repaint()
 
     def hush(self) -> None:
         """Show the keys again."""
+        self._prompting = False
         if self._said is not None:
             self._said = None
             self.repaint()

@@ -60,9 +60,9 @@ class Pane(Painted):
             self.show(self._snapshot)
 
     @property
-    def has_list(self) -> bool:
-        """Whether there is something to move through."""
-        return bool(self._items)
+    def filters(self) -> bool:
+        """Whether the pane has a list that can be filtered."""
+        return bool(self._items) or bool(self.filter)
 
     def move(self, step: int) -> None:
         """Move the cursor by items; far steps end at the first or last."""

@@ -6,7 +6,7 @@ groups' keepers. So a library with ten thousand copies of one icon gives ten tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,29 +51,35 @@ class CandidateBlock:
     distance: NDArray[np.uint8]
 
 
-def find_candidates(facts: FactsTable | Iterable[ImageFacts], r: int) -> Iterator[Candidate]:
+def find_candidates(
+    facts: FactsTable | Iterable[ImageFacts], r: int, *, heed: Callable[[], None] | None = None
+) -> Iterator[Candidate]:
     """Every candidate of a library, one after the other.
 
     Args:
         facts: The images; a FactsTable is used as it is, anything else is read once into one.
         r: Bits that may differ, 0..64.
+        heed: Called now and then while the search runs, candidates or none; what it raises ends the search.
 
     Yields:
         Candidates: first the stars of equal hashes, then pairs of different hashes; the same order on every run.
     """
-    for block in find_candidate_blocks(facts, r):
+    for block in find_candidate_blocks(facts, r, heed=heed):
         for left, right, distance in zip(
             block.left.tolist(), block.right.tolist(), block.distance.tolist(), strict=True
         ):
             yield _candidate(left, right, distance)
 
 
-def find_candidate_blocks(facts: FactsTable | Iterable[ImageFacts], r: int) -> Iterator[CandidateBlock]:
+def find_candidate_blocks(
+    facts: FactsTable | Iterable[ImageFacts], r: int, *, heed: Callable[[], None] | None = None
+) -> Iterator[CandidateBlock]:
     """Every candidate of a library, in columns.
 
     Args:
         facts: The images.
         r: Bits that may differ, 0..64.
+        heed: Called now and then while the search runs, candidates or none; what it raises ends the search.
 
     Yields:
         Blocks, none empty.
@@ -92,7 +98,7 @@ def find_candidate_blocks(facts: FactsTable | Iterable[ImageFacts], r: int) -> I
     for low in range(0, len(others), BLOCK_PAIRS):
         part = others[low : low + BLOCK_PAIRS]
         yield CandidateBlock(index[keepers[group[part]]], index[by_hash[part]], np.zeros(len(part), np.uint8))
-    for block in pairs_within(hashes[keepers], r):
+    for block in pairs_within(hashes[keepers], r, heed=heed):
         one, two = keepers[block.left], keepers[block.right]
         # Rows are best first, so the lower place is the one to keep.
         yield CandidateBlock(index[np.minimum(one, two)], index[np.maximum(one, two)], block.distance)

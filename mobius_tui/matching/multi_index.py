@@ -19,28 +19,31 @@ from numpy.typing import NDArray
 
 SLOTS_PER_TASK = 1 << 20
 """Most comparisons, and so most pairs, in the answer of one task."""
-SLOTS_PER_STEP = 1 << 16
+SLOTS_PER_STEP = 1 << 17
 """Comparisons in one numpy call: their temporaries stay in the second-level cache."""
-SLOT_NS = 0.8
+SLOT_NS = 0.9
 """XOR, bit count and comparison of one slot of a tile pair, or of brute force."""
-GATHER_NS = 1.2
+GATHER_NS = 2.0
 """Fetching one hash of a tile."""
-ROW_NS = 4.0
+ROW_NS = 12.0
 """Setting up one tile for one mask."""
-MASK_NS = 60_000.0
+MASK_NS = 100_000.0
 """Setting up one mask."""
 PARTS = (4, 5, 6, 8)
 """Numbers of parts that are tried; a part has at most 16 bits."""
-TILE_WIDTHS = (2, 4, 8, 16)
+TILE_WIDTHS = (4, 8, 16)
+"""Hashes a tile may hold."""
+MOST_PER_BUCKET = 64
+"""Hashes in a mean bucket, above which a cut into that many parts is not even costed."""
 
 
 class _Room(threading.local):
     """Arrays that each thread uses again and again: fresh ones would cost more in page faults than the comparing."""
 
     def __init__(self) -> None:
-        self.bits = np.empty(2 * SLOTS_PER_STEP, np.uint64)
-        self.count = np.empty(2 * SLOTS_PER_STEP, np.uint8)
-        self.near = np.empty(2 * SLOTS_PER_STEP, np.bool_)
+        self.bits = np.empty(SLOTS_PER_STEP, np.uint64)
+        self.count = np.empty(SLOTS_PER_STEP, np.uint8)
+        self.near = np.empty(SLOTS_PER_STEP, np.bool_)
 
 
 _room = _Room()
@@ -49,7 +52,7 @@ _room = _Room()
 def near_slots(
     left: NDArray[np.uint64], right: NDArray[np.uint64], r: int
 ) -> tuple[NDArray[np.uint64], NDArray[np.uint8], NDArray[np.int64]]:
-    """Compare two arrays that broadcast against each other, of at most 2 * SLOTS_PER_STEP slots.
+    """Compare two arrays that broadcast against each other, of at most SLOTS_PER_STEP slots.
 
     Args:
         left: Hashes.
@@ -151,12 +154,22 @@ def meetings(tiles: NDArray[np.int64]) -> NDArray[np.float64]:
 
 def _walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The transform, natural order, not normalised."""
+    bits = len(values).bit_length() - 1
+    square = values.reshape(1 << bits // 2, -1)
+    # Half of the index bits by rows, the other half turned by a quarter: every inner loop is long and contiguous.
+    return _butterflies(np.ascontiguousarray(_butterflies(square.copy()).T)).T.reshape(-1)
+
+
+def _butterflies(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The transform over the first axis, in place."""
     half = 1
-    while half < len(values):
-        blocks = values.reshape(-1, 2, half)
-        values = np.stack((blocks[:, 0] + blocks[:, 1], blocks[:, 0] - blocks[:, 1]), axis=1).reshape(-1)
+    while half < len(rows):
+        pairs = rows.reshape(-1, 2, half, rows.shape[1])
+        total = pairs[:, 0] + pairs[:, 1]
+        np.subtract(pairs[:, 0], pairs[:, 1], out=pairs[:, 1])
+        pairs[:, 0] = total
         half *= 2
-    return values
+    return rows
 
 
 def make_plan(hashes: NDArray[np.uint64], r: int) -> Plan | None:
@@ -169,7 +182,8 @@ def make_plan(hashes: NDArray[np.uint64], r: int) -> Plan | None:
     Returns:
         The plan; None when no cut can work for this r.
     """
-    plans = [_plan_of(hashes, r, parts) for parts in PARTS]
+    fitting = [parts for parts in PARTS if len(hashes) <= MOST_PER_BUCKET << 64 // parts] or PARTS[:1]
+    plans = [_plan_of(hashes, r, parts) for parts in fitting]
     return min((plan for plan in plans if plan), key=lambda plan: plan.nanoseconds, default=None)
 
 
@@ -322,7 +336,7 @@ def run_task(tiles: Tiles, task: Task, parts: tuple[Part, ...], at: int, r: int)
     counts = np.minimum(task.before[rows + 1], task.high) - begin
     left_tiles = np.repeat(rows, counts)
     shift = task.partner[rows] - task.before[rows]
-    right_tiles = np.arange(task.low, task.high) + np.repeat(shift, counts)
+    right_tiles = np.arange(task.low, task.high) + shift.take(left_tiles - rows[0])
     step = SLOTS_PER_STEP // (width * width)
     found = [
         _compare(tiles, left_tiles[low : low + step], right_tiles[low : low + step], parts, at, r)

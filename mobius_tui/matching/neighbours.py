@@ -31,7 +31,7 @@ BLOCK_PAIRS = SLOTS_PER_TASK
 """Most pairs in one block."""
 FAST_MARGIN = 4
 """Bits by which a distance between hashes of the fast profile may be off (docs/matching.md)."""
-BRUTE_BELOW = 4096
+BRUTE_BELOW = 16_384
 """Fewer hashes than this are compared outright: planning would cost more."""
 ONE_STEP = 1 << 15
 """Hashes in one numpy call of a one-against-all search."""
@@ -82,13 +82,16 @@ def collapse(hashes: NDArray[np.uint64]) -> Collapsed:
     return Collapsed(distinct, inverse.reshape(-1).astype(np.int64), counts.astype(np.int64), first.astype(np.int64))
 
 
-def pairs_within(distinct: NDArray[np.uint64], r: int, *, threads: int | None = None) -> Iterator[PairBlock]:
+def pairs_within(
+    distinct: NDArray[np.uint64], r: int, *, threads: int | None = None, heed: Callable[[], None] | None = None
+) -> Iterator[PairBlock]:
     """Every pair of hashes that differ in at most r bits, each once.
 
     Args:
         distinct: Different hashes, in any order (``collapse`` gives them).
         r: Bits that may differ, 0..64.
         threads: Threads that compare; by default one a core, at most four.
+        heed: Called between pieces of work of some milliseconds, pairs or none; what it raises ends the search.
 
     Yields:
         Blocks of at most BLOCK_PAIRS pairs, none empty; the order is the same on every run, whatever the threads.
@@ -102,6 +105,8 @@ def pairs_within(distinct: NDArray[np.uint64], r: int, *, threads: int | None = 
     plan = _worthwhile_plan(distinct, r)
     work = _indexed_work(distinct, r, plan) if plan else _brute_work(distinct, r)
     for found in _in_order(work, threads or min(4, os.cpu_count() or 1)):
+        if heed:
+            heed()
         if len(found.left):
             yield PairBlock(found.left, found.right, found.distance)
 

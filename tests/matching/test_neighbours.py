@@ -34,6 +34,8 @@ def drawn(shape: str, count: int, seed: int) -> NDArray[np.uint64]:
 
 
 LIBRARIES = st.builds(drawn, st.sampled_from(SHAPES), st.integers(0, 250), st.integers(0, 2**32))
+FEW = st.builds(drawn, st.sampled_from(SHAPES), st.integers(0, 40), st.integers(0, 2**32))
+"""For the index, which at wide radii sets up one piece of work for every pair of keys that meet."""
 
 
 def brute(hashes: NDArray[np.uint64], r: int) -> Pairs:
@@ -74,23 +76,23 @@ def test_brute_force_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64]
     assert found(distinct, r) == brute(distinct, r)
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(LIBRARIES, st.integers(0, 64))
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(FEW, st.integers(0, 64))
 @pytest.mark.usefixtures("indexed")
 def test_the_index_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64], r: int) -> None:
     distinct = collapse(hashes).distinct
     assert found(distinct, r) == brute(distinct, r)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(LIBRARIES, st.integers(0, 64), st.randoms())
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(FEW, st.integers(0, 64))
 @pytest.mark.usefixtures("indexed", "small_pieces")
-def test_the_index_is_exact_in_small_pieces_and_any_order(hashes: NDArray[np.uint64], r: int, random: object) -> None:
+def test_the_index_is_exact_in_small_pieces_and_any_order(hashes: NDArray[np.uint64], r: int) -> None:
     shuffled = np.random.default_rng(len(hashes)).permutation(collapse(hashes).distinct)
     assert found(shuffled, r, threads=2) == brute(shuffled, r)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(LIBRARIES, st.integers(0, 64))
 @pytest.mark.usefixtures("small_pieces")
 def test_brute_force_is_exact_in_small_pieces(hashes: NDArray[np.uint64], r: int) -> None:
@@ -99,9 +101,10 @@ def test_brute_force_is_exact_in_small_pieces(hashes: NDArray[np.uint64], r: int
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("r", [3, 10, 15])
+@pytest.mark.parametrize("r", [3, 10])
+@pytest.mark.usefixtures("indexed")
 def test_a_library_large_enough_for_the_index_is_exact(shape: str, r: int) -> None:
-    distinct = collapse(drawn(shape, 6000, r)).distinct
+    distinct = collapse(drawn(shape, 2000, r)).distinct
     assert found(distinct, r, threads=2) == brute(distinct, r)
 
 
@@ -110,7 +113,7 @@ def test_a_large_uniform_library_goes_through_the_index() -> None:
 
 
 def test_clustered_hashes_are_compared_outright_when_buckets_do_not_help() -> None:
-    distinct = np.arange(8000, dtype=np.uint64)
+    distinct = np.arange(20_000, dtype=np.uint64)
     assert neighbours._worthwhile_plan(distinct, 12) is None
 
 
@@ -216,6 +219,26 @@ def test_suspects_have_a_neighbour_within_the_margin(hashes: NDArray[np.uint64],
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("r", [0, 6, 15])
-def test_suspects_of_a_large_library(shape: str, r: int) -> None:
-    hashes = drawn(shape, 6000, r)
+def test_suspects_of_a_large_library(shape: str, r: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(neighbours, "BRUTE_BELOW", 500)
+    hashes = drawn(shape, 2000, r)
     assert suspects(hashes, r).tolist() == [not alone for alone in lonely(hashes, r + 4)]
+
+
+def test_masks_meet_as_often_as_counted_one_by_one() -> None:
+    tiles = np.random.default_rng(0).integers(0, 4, 1 << 7)
+    keys = np.arange(len(tiles))
+    counted = [int((tiles * tiles[keys ^ mask]).sum()) for mask in keys]
+    assert multi_index.meetings(tiles).tolist() == counted
+
+
+def test_a_search_heeds_a_call_to_stop() -> None:
+    class Enough(Exception):
+        pass
+
+    def stop() -> None:
+        raise Enough
+
+    # Not one pair is within reach, and still the search can be ended.
+    with pytest.raises(Enough):
+        list(pairs_within(np.array([0, 2**64 - 1], np.uint64), 1, heed=stop))

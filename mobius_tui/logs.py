@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,12 +26,16 @@ class JsonLog:
     Args:
         path: The file; appended to, its folder made when missing.
         rotate: Whether it is rotated by size.
+
+    Attributes:
+        dropped: Records that could not be written whole.
     """
 
     def __init__(self, path: Path, *, rotate: bool = False) -> None:
         self.path = path
         self.dropped = 0
         self._rotate = rotate
+        self._torn = False
         self._guard = threading.Lock()
 
     def write(
@@ -53,28 +57,50 @@ class JsonLog:
             "message": message,
             **({"fields": dict(fields)} if fields else {}),
         }
-        line = json.dumps(record, default=str).encode("utf-8") + b"\n"
         with self._guard:
             try:
-                self._append(line)
-            except OSError:
+                self._append(json.dumps(record, default=str).encode("ascii") + b"\n")
+            except (OSError, TypeError, ValueError, RecursionError):
                 self.dropped += 1
 
     def _append(self, line: bytes) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        descriptor = os.open(self.path, flags, 0o640)
         try:
-            os.write(descriptor, line)
-            size = os.fstat(descriptor).st_size
+            # One write a record: with O_APPEND several processes do not tear each other's lines.
+            written = os.write(descriptor, (b"\n" if self._torn else b"") + line)
+            self._torn = written < len(line)
+            if self._torn:
+                self.dropped += 1
+            if self._rotate and os.fstat(descriptor).st_size > ROTATE_BYTES:
+                self._shift(descriptor)
         finally:
             os.close(descriptor)
-        if self._rotate and size > ROTATE_BYTES:
-            self._shift()
 
-    def _shift(self) -> None:
-        for number in range(KEPT - 1, 0, -1):
-            with contextlib.suppress(FileNotFoundError):
-                self.path.with_name(f"{self.path.name}.{number}").replace(
-                    self.path.with_name(f"{self.path.name}.{number + 1}")
-                )
-        self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+    def _shift(self, descriptor: int) -> None:
+        """Make room for a new log, unless another process has done so since this one was opened."""
+        with _locked(descriptor):
+            if not os.path.samestat(os.fstat(descriptor), self.path.stat()):
+                return
+            for number in range(KEPT - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    self.path.with_name(f"{self.path.name}.{number}").replace(
+                        self.path.with_name(f"{self.path.name}.{number + 1}")
+                    )
+            self.path.replace(self.path.with_name(f"{self.path.name}.1"))
+
+
+@contextlib.contextmanager
+def _locked(descriptor: int) -> Iterator[None]:
+    """Hold the lock of an open file, where there is one."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from mobius_tui.fingerprint.model import Limits, Profile, Task
+from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 from mobius_tui.fingerprint.pool import HashingPool
 from mobius_tui.fingerprint.versions import decoder_version, failure_environment
 from mobius_tui.operations.inventory import Missing, Plan, Result, Setup, Unread, in_batches, keep_outcomes, plan_work
@@ -24,12 +25,18 @@ def setup_for(profile: str, limits: Limits) -> Setup:
 
 @dataclass(slots=True)
 class Tally:
-    """Running counts of a run, and how many details it has told."""
+    """Running counts of a run, and how many details it has told.
+
+    Attributes:
+        decoded: Images whose bytes were turned into a fingerprint or found to be none; known ones are not among them.
+        hashing_s: Seconds that took, paused time left out.
+    """
 
     done: int = 0
     low: int = 0
     missing: int = 0
     decoded: int = 0
+    hashing_s: float = 0.0
     failures: Counter[str] = field(default_factory=Counter)
     told: int = 0
 
@@ -38,30 +45,49 @@ class Tally:
         return Counts(self.done, self.failures.total(), self.missing, self.low, decoded=self.decoded)
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How a list of images is fingerprinted.
+
+    Attributes:
+        setup: Profile and versions.
+        limits: What one image may cost.
+        workers: Hashing processes.
+        batch_size: Images a commit.
+        temp_dir: Folder for what decoders write meanwhile; None means the system's.
+        since: Trust only what was found out from this time on, seconds since the epoch; 0 trusts everything.
+        phase: What this work is called.
+        tell: Whether single images are told of in events.
+    """
+
+    setup: Setup
+    limits: Limits
+    workers: int
+    batch_size: int
+    temp_dir: str | None = None
+    since: float = 0.0
+    phase: str = "hashing"
+    tell: bool = True
+
+
 def fingerprint_all(
     connection: sqlite3.Connection,
     paths: Sequence[str],
-    setup: Setup,
-    limits: Limits,
+    manner: Manner,
     progress: Progress,
     *,
-    workers: int,
-    batch_size: int,
-    fresh: bool = False,
     names: Sequence[str] | None = None,
+    counts: Callable[[Tally], Counts] = Tally.counts,
 ) -> tuple[list[Result], Tally]:
     """Fingerprint files; each finished batch is committed before progress shows it.
 
     Args:
         connection: The database.
         paths: Absolute paths, each once.
-        setup: Profile and versions.
-        limits: What one image may cost.
+        manner: Profile, limits and so on.
         progress: Told of every batch; asked before each whether to go on.
-        workers: Hashing processes.
-        batch_size: Images a commit.
-        fresh: Decode what is known, too.
         names: How to call each path in events; None means by path.
+        counts: What progress shows of the running counts.
 
     Returns:
         A result for each path, and the counts.
@@ -69,79 +95,107 @@ def fingerprint_all(
     Raises:
         Cancelled: Somebody asked for it; committed batches stay.
     """
-    results: list[Result | None] = []
-    tally = Tally()
-    called = names or paths
-    plans: list[Plan] = []
-    for plan in plan_work(connection, paths, setup, fresh=fresh):
+    work = _Work(paths, names or paths, manner, progress, counts)
+    progress.phase("comparing with what is known", len(paths))
+    for plan in plan_work(connection, paths, manner.setup, since=manner.since):
         progress.checkpoint()
+        work.add(plan)
+    progress.phase(manner.phase, len(paths), done=work.tally.done)
+    if work.tasks:
+        _run_pool(connection, work)
+    return [result or Unread("its result was lost", "crash") for result in work.results], work.tally
+
+
+class _Work:
+    """Results so far, the work left, and the counts.
+
+    Args:
+        paths: All files.
+        names: How to call each.
+        manner: How they are fingerprinted.
+        progress: Told of everything.
+        shown: What progress shows of the counts.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        names: Sequence[str],
+        manner: Manner,
+        progress: Progress,
+        shown: Callable[[Tally], Counts],
+    ) -> None:
+        self.names = names
+        self.manner = manner
+        self.progress = progress
+        self.results: list[Result | None] = []
+        self.tasks: list[Task] = []
+        self.places: dict[str, int] = {}
+        self.tally = Tally()
+        self._paths = paths
+        self._shown = shown
+
+    def add(self, plan: Plan) -> None:
+        """Take over a slice of the plan."""
         for result in plan.results:
-            if result is not None:
-                _count(tally, result, called[len(results)], progress)
-            results.append(result)
-        plans.append(Plan([], plan.tasks))
-        progress.advance(tally.counts())
-    place_of = {path: place for place, path in enumerate(paths) if results[place] is None}
-    if place_of:
-        _run_pool(connection, plans, setup, limits, progress, workers, batch_size, (results, place_of, called, tally))
-    return [result if result is not None else Missing() for result in results], tally
+            place = len(self.results)
+            self.results.append(result)
+            if result is None:
+                self.places[self._paths[place]] = place
+            else:
+                self._count(result, place)
+        self.tasks += plan.tasks
+        self.advance()
+
+    def settle(self, outcome: Outcome, result: Result) -> None:
+        """Note what the pool and the store made of a file."""
+        place = self.places[outcome.path]
+        self.results[place] = result
+        self.tally.decoded += outcome.status not in {"same", "missing"} and outcome.sha256 is not None
+        self._count(result, place)
+
+    def advance(self) -> None:
+        """Show the counts."""
+        self.progress.advance(self._shown(self.tally))
+
+    def _count(self, result: Result, place: int) -> None:
+        tally, name = self.tally, self.names[place]
+        tally.done += 1
+        if isinstance(result, Missing):
+            tally.missing += 1
+            self._tell("warning", "image_missing", f"missing  {name}", name)
+        elif isinstance(result, Unread) or result.status == "failed":
+            tally.failures[result.cause or "other"] += 1
+            self._tell("warning", "image_failed", f"failed  {name}  {result.error}", name)
+        elif result.status == "low_confidence":
+            tally.low += 1
+            text = f"low confidence  {name}  {result.confidence or 0.0:.2f}  {result.reason or ''}".rstrip()
+            self._tell("info", "low_confidence", text, name)
+
+    def _tell(self, level: str, event: str, message: str, name: str) -> None:
+        if not self.manner.tell:
+            return
+        if self.tally.told < DETAILS:
+            self.progress.event(level, event, message, path=name)
+        elif self.tally.told == DETAILS:
+            self.progress.event("info", "details_end", f"more than {DETAILS} such images; the rest is only counted")
+        self.tally.told += 1
 
 
-_Open = tuple[list[Result | None], dict[str, int], Sequence[str], Tally]
-
-
-def _run_pool(
-    connection: sqlite3.Connection,
-    plans: list[Plan],
-    setup: Setup,
-    limits: Limits,
-    progress: Progress,
-    workers: int,
-    batch_size: int,
-    work: _Open,
-) -> None:
-    results, place_of, called, tally = work
-    profile: Profile = "fast" if setup.profile == "fast" else "exact"
+def _run_pool(connection: sqlite3.Connection, work: _Work) -> None:
+    """Fingerprint what is left; a batch is committed, then shown, then it is asked whether to go on."""
+    manner, progress = work.manner, work.progress
+    profile: Profile = "fast" if manner.setup.profile == "fast" else "exact"
     number = 0
-    with HashingPool(profile, limits, workers) as pool:
-        for batch in in_batches(pool.map(_tasks(plans)), batch_size):
-            kept = keep_outcomes(connection, batch, setup, progress.run_id)
+    began = time.monotonic()
+    with HashingPool(profile, manner.limits, manner.workers, temp_dir=manner.temp_dir) as pool:
+        for batch in in_batches(pool.map(work.tasks), manner.batch_size):
+            kept = keep_outcomes(connection, batch, manner.setup, progress.run_id)
             number += 1
             for outcome in batch:
-                place = place_of[outcome.path]
-                results[place] = kept[outcome.path]
-                tally.decoded += outcome.status not in {"same", "missing"}
-                _count(tally, kept[outcome.path], called[place], progress)
+                work.settle(outcome, kept[outcome.path])
             progress.event("debug", "batch", f"batch {number}: {len(batch)} images", batch=number, images=len(batch))
-            progress.advance(tally.counts())
+            work.advance()
+            work.tally.hashing_s += time.monotonic() - began
             progress.checkpoint()
-
-
-def _tasks(plans: list[Plan]) -> Iterator[Task]:
-    for plan in plans:
-        yield from plan.tasks
-
-
-def _count(tally: Tally, result: Result, name: str, progress: Progress) -> None:
-    tally.done += 1
-    if isinstance(result, Missing):
-        tally.missing += 1
-        _tell(tally, progress, "warning", "image_missing", f"missing  {name}", name)
-    elif isinstance(result, Unread):
-        tally.failures[result.cause] += 1
-        _tell(tally, progress, "warning", "image_failed", f"failed  {name}  {result.error}", name)
-    elif result.status == "failed":
-        tally.failures[result.cause or "other"] += 1
-        _tell(tally, progress, "warning", "image_failed", f"failed  {name}  {result.error}", name)
-    elif result.status == "low_confidence":
-        tally.low += 1
-        text = f"low confidence  {name}  {result.confidence or 0.0:.2f}  {result.reason or ''}".rstrip()
-        _tell(tally, progress, "info", "low_confidence", text, name)
-
-
-def _tell(tally: Tally, progress: Progress, level: str, event: str, message: str, name: str) -> None:
-    if tally.told < DETAILS:
-        progress.event(level, event, message, path=name)
-    elif tally.told == DETAILS:
-        progress.event("info", "details_end", f"more than {DETAILS} such images; the rest is only counted")
-    tally.told += 1
+            began = time.monotonic()

@@ -7,24 +7,24 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mobius_tui.fingerprint.model import Outcome, Task
 from mobius_tui.store.database import writing
 from mobius_tui.store.images import (
     Fingerprint,
     KnownFile,
-    find_files,
     find_fingerprints,
-    find_moved,
     keep_files,
     keep_fingerprints,
 )
+from mobius_tui.store.known import find_alike, find_files_since
 from mobius_tui.store.metrics import keep_batch
 from mobius_tui.text import visible
 
 RACY_NS = 20_000_000
-"""A file changed this shortly before it was read may change again without a newer time; its time is not trusted."""
+"""A file that was changed so shortly before it was read may change again without a newer time: the clock that stamps
+files ticks every 1 to 10 ms. Such a time is not trusted, and the file is read again by the next run."""
 
 _SLICE = 2000
 
@@ -75,15 +75,18 @@ class Plan:
 
 
 def plan_work(
-    connection: sqlite3.Connection, paths: Sequence[str], setup: Setup, *, fresh: bool = False
+    connection: sqlite3.Connection, paths: Sequence[str], setup: Setup, *, since: float = 0.0
 ) -> Iterator[Plan]:
     """Compare files with what the store knows of them.
+
+    A file whose size, mtime and inode are as they were has the content it had. Any other is read; if its bytes are
+    those that its name, or a file like it, had before, it is not decoded either.
 
     Args:
         connection: The database.
         paths: Absolute paths, each once.
         setup: Profile, decoder and environment that a known fingerprint must have.
-        fresh: Trust nothing.
+        since: Trust only what was noted from this time on, seconds since the epoch; 0 trusts everything.
 
     Yields:
         A plan for each slice of some thousand paths, in order.
@@ -91,13 +94,19 @@ def plan_work(
     for start in range(0, len(paths), _SLICE):
         part = paths[start : start + _SLICE]
         stats = [_stat(path) for path in part]
-        known = {} if fresh else find_files(connection, part)
-        contents = [
-            None if fresh or found is None else _known_content(connection, path, found, known)
-            for path, found in zip(part, stats, strict=True)
-        ]
-        hints = {path: file.sha256 for path, file in known.items() if file.sha256}
-        wanted = [content for content in (*contents, *hints.values()) if content]
+        known = find_files_since(connection, part, since)
+        contents: list[bytes | None] = []
+        hints: list[bytes | None] = []
+        for path, found in zip(part, stats, strict=True):
+            file = known.get(path)
+            contents.append(_known_content(found, file))
+            if file is not None:
+                hints.append(file.sha256)
+            elif found is not None and stat.S_ISREG(found.st_mode) and not since:
+                hints.append(find_alike(connection, found.st_size, found.st_mtime_ns, found.st_ino))
+            else:
+                hints.append(None)
+        wanted = [content for content in (*contents, *hints) if content]
         prints = find_fingerprints(connection, wanted, setup.profile, setup.decoder)
         yield _plan_slice(part, stats, contents, hints, prints, setup)
 
@@ -106,20 +115,19 @@ def _plan_slice(
     paths: Sequence[str],
     stats: Sequence[os.stat_result | None],
     contents: Sequence[bytes | None],
-    hints: dict[str, bytes],
+    hints: Sequence[bytes | None],
     prints: dict[bytes, Fingerprint],
     setup: Setup,
 ) -> Plan:
     plan = Plan(results=[None] * len(paths))
     for position, path in enumerate(paths):
-        content = contents[position]
-        found = prints.get(content) if content else None
+        found = prints.get(contents[position] or b"")
         if stats[position] is None:
             plan.results[position] = Missing()
         elif found is not None and still_holds(found, setup):
             plan.results[position] = found
         else:
-            hint = prints.get(hints.get(path, b""))
+            hint = prints.get(hints[position] or b"")
             plan.tasks.append(Task(path, hint.sha256 if hint is not None and still_holds(hint, setup) else None))
     return plan
 
@@ -139,17 +147,12 @@ def _stat(path: str) -> os.stat_result | None:
         return os.stat_result((0,) * 10)
 
 
-def _known_content(
-    connection: sqlite3.Connection, path: str, found: os.stat_result, known: dict[str, KnownFile]
-) -> bytes | None:
-    """SHA-256 of a file's content when its size, mtime and inode say that it is one that was read before."""
-    if not stat.S_ISREG(found.st_mode):
+def _known_content(found: os.stat_result | None, known: KnownFile | None) -> bytes | None:
+    """SHA-256 of a file's content when its size, mtime and inode say that it is the one that was read before."""
+    if found is None or known is None or not stat.S_ISREG(found.st_mode):
         return None
-    file = known.get(path)
-    if file is None:
-        return find_moved(connection, found.st_size, found.st_mtime_ns, found.st_ino)
-    unchanged = (file.size, file.mtime_ns, file.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
-    return file.sha256 if unchanged else None
+    unchanged = (known.size, known.mtime_ns, known.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
+    return known.sha256 if unchanged else None
 
 
 def keep_outcomes(
@@ -174,12 +177,10 @@ def keep_outcomes(
     for outcome in outcomes:
         result = _result_of(outcome, same, setup)
         results[outcome.path] = result
-        if (
-            isinstance(result, Fingerprint)
-            and outcome.status != "same"
-            and (outcome.status != "failed" or outcome.lasting)
-        ):
+        if isinstance(result, Fingerprint) and outcome.status != "same":
             lasting.append(result)
+            if setup.profile == "fast" and result.dhash is not None and not outcome.reduced:
+                lasting.append(replace(result, profile="exact"))  # decoded in full: no second time for the candidates
     decoded = [o for o in outcomes if o.status not in {"same", "missing"}]
     with writing(connection):
         keep_files(connection, (_known_file(o) for o in outcomes if o.status != "missing"))
@@ -201,7 +202,7 @@ def _result_of(outcome: Outcome, same: dict[bytes, Fingerprint], setup: Setup) -
         return Missing()
     if outcome.status == "same" and outcome.sha256 in same:
         return same[outcome.sha256]
-    if outcome.sha256 is None or (outcome.status == "failed" and not outcome.lasting):
+    if outcome.sha256 is None or outcome.status == "same" or (outcome.status == "failed" and not outcome.lasting):
         return Unread(visible(outcome.error or "cannot be read"), outcome.cause or "other")
     return Fingerprint(
         sha256=outcome.sha256,
@@ -222,7 +223,8 @@ def _result_of(outcome: Outcome, same: dict[bytes, Fingerprint], setup: Setup) -
 
 
 def _known_file(outcome: Outcome) -> KnownFile:
-    racy = abs(time.time_ns() - outcome.mtime_ns) < RACY_NS + int(outcome.duration_ms * 1_000_000)
+    window = RACY_NS + int(outcome.duration_ms * 1_000_000)
+    racy = abs(outcome.read_ns - outcome.mtime_ns) < window
     content = None if outcome.status == "failed" and not outcome.lasting else outcome.sha256
     return KnownFile(
         path=outcome.path,

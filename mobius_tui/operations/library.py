@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class Library:
         names: Path of each image as the catalogue writes it: entries first, then the appended files in byte order.
         paths: Absolute path of each.
         entries: How many of them are entries.
-        unnamed: Files that no entry names, appended or not.
+        unnamed: Names of the files that no entry names, appended or not.
         skipped: What the walk could not use.
     """
 
@@ -39,7 +39,7 @@ class Library:
     names: list[str]
     paths: list[str]
     entries: int
-    unnamed: int
+    unnamed: list[str]
     skipped: int
 
     def __len__(self) -> int:
@@ -66,6 +66,7 @@ def load_library(ws: Workspace, options: MigrateOptions, on_problem: Callable[[P
         BadInput: The catalogue breaks a rule, the named input or the library folder does not exist.
     """
     source = source_of(ws, options)
+    _refuse_unspeakable(source, ws.library)
     folder = os.path.dirname(os.path.abspath(source))  # noqa: PTH100, PTH120 (as catalogue.document does)
     if source.exists() or options.input or source.is_symlink():
         loaded = read_catalogue(source)
@@ -74,25 +75,31 @@ def load_library(ws: Workspace, options: MigrateOptions, on_problem: Callable[[P
         document, digest = empty_document(str(source)), ABSENT
     names = [entry.path for entry in document.entries]
     paths = [os.path.normpath(os.path.join(folder, entry.key)) for entry in document.entries]  # noqa: PTH118
-    named = {os.path.realpath(path) for path in paths} if _has_links(ws.library) else set(paths)
-    unnamed, skipped = _unnamed_files(ws, document, folder, named, on_problem)
+    unnamed, skipped = _unnamed_files(ws, paths, folder, on_problem)
     if options.add:
         names += [name for name, _ in unnamed]
         paths += [path for _, path in unnamed]
-    return Library(source, document, digest, names, paths, len(document.entries), len(unnamed), skipped)
+    called = [name for name, _ in unnamed]
+    return Library(source, document, digest, names, paths, len(document.entries), called, skipped)
 
 
-def _has_links(folder: Path) -> bool:
-    """Whether paths to the folder's files may be written in two ways."""
-    return os.path.realpath(folder) != os.path.abspath(folder)  # noqa: PTH100
+def _refuse_unspeakable(*places: Path) -> None:
+    """Refuse a folder whose own name is not UTF-8: neither a catalogue nor the database can hold paths below it."""
+    for place in places:
+        try:
+            str(place).encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                "the path of the library is not UTF-8", where=visible(str(place)), fix="rename the folder"
+            ) from None
 
 
 def _unnamed_files(
-    ws: Workspace, document: Document, folder: str, named: set[str], on_problem: Callable[[Problem], None]
+    ws: Workspace, named: Sequence[str], folder: str, on_problem: Callable[[Problem], None]
 ) -> tuple[list[tuple[str, str]], int]:
     """Name and absolute path of each file without an entry, and how many things were skipped."""
     if not ws.library.is_dir():
-        if document.entries:
+        if named:
             return [], 0
         raise BadInput(
             "there is no library folder", where=visible(str(ws.library)), fix="make it, or set `library` in mobius.toml"
@@ -104,13 +111,28 @@ def _unnamed_files(
         skipped += 1
         on_problem(problem)
 
-    real = _has_links(ws.library)
+    real = _RealFolders()
+    known = {real.of(path) for path in named}
     unnamed = []
     for found in walk_library(ws.library, note):
         path = str(found.path)
-        if (os.path.realpath(path) if real else path) not in named:
+        if real.of(path) not in known:
             unnamed.append((file_key(path, folder), path))
     return unnamed, skipped
+
+
+class _RealFolders:
+    """One way to write the path of a file, whichever symlinked folders it was reached through."""
+
+    def __init__(self) -> None:
+        self._real: dict[str, str] = {}
+
+    def of(self, path: str) -> str:
+        """The path with its folder's symlinks resolved; the last part, even a symlink, stays."""
+        folder, name = os.path.split(path)
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        return f"{self._real[folder]}/{name}"
 
 
 def choose(library: Library, options: MigrateOptions) -> list[int]:

@@ -7,22 +7,27 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import TypeGuard
+from dataclasses import dataclass, replace
+from typing import TypeGuard, TypeVar
 
-from mobius_tui.fingerprint.model import Limits
-from mobius_tui.matching.candidates import find_candidates
+import numpy as np
+from numpy.typing import NDArray
+
+from mobius_tui.matching.candidates import CandidateBlock, find_candidate_blocks
+from mobius_tui.matching.confidence import distance_confidence, distance_evidence
 from mobius_tui.matching.facts import FactsTable, ImageFacts, choose_keeper, exact_groups
 from mobius_tui.matching.neighbours import suspects
 from mobius_tui.matching.pairs import pair_id
-from mobius_tui.operations.hashing import fingerprint_all, setup_for
+from mobius_tui.operations.hashing import Manner, Tally, fingerprint_all
 from mobius_tui.operations.inventory import Result
-from mobius_tui.operations.progress import Progress
+from mobius_tui.operations.progress import Counts, Progress
 from mobius_tui.store.images import Fingerprint
 from mobius_tui.store.pairs import Pair
 
+Number = TypeVar("Number", bound=np.generic)
+
 MOST_PAIRS = 200_000
-"""Waiting pairs that are kept at most; nobody reviews more, and the count beyond is reported."""
+"""Waiting pairs that are kept at most, the nearest; nobody reviews more, and the count beyond is reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,79 +79,125 @@ def exact_prints(
     paths: Sequence[str],
     results: Sequence[Result | None],
     threshold: int,
-    limits: Limits,
+    manner: Manner,
     progress: Progress,
-    *,
-    workers: int,
-    batch_size: int,
-) -> list[Result | None]:
+    so_far: Tally,
+) -> tuple[list[Result | None], Tally]:
     """Fingerprints of the exact profile for all images that may be in a candidate pair of a fast run.
 
-    Both profiles so give the same pairs: the fast ones only say who is looked at.
+    Both profiles so give the same pairs: the fast hashes only say who is looked at.
 
     Args:
         connection: The database.
         paths: Absolute paths by place.
         results: Fingerprints of the fast profile.
         threshold: Largest distance of a candidate pair, bits.
-        limits: What one image may cost.
+        manner: How images are fingerprinted, in the exact profile.
         progress: Told of the work.
-        workers: Hashing processes.
-        batch_size: Images a commit.
+        so_far: Counts of the run; they stay in view.
 
     Returns:
-        By place: the exact fingerprint of the suspects, None of all others.
+        By place: the exact fingerprint of the suspects, None of all others; and the counts of this work.
     """
-    import numpy as np
-
     places = [place for place, found in enumerate(results) if has_dhash(found)]
     hashes = np.array([found.dhash for found in results if has_dhash(found)], dtype=np.uint64)
     near = suspects(hashes, threshold)
     chosen = [place for place, suspect in zip(places, near.tolist(), strict=True) if suspect]
-    progress.phase("exact hashes of candidates", len(chosen))
-    found, _ = fingerprint_all(
-        connection,
-        [paths[place] for place in chosen],
-        setup_for("exact", limits),
-        limits,
-        progress,
-        workers=workers,
-        batch_size=batch_size,
-    )
+
+    def shown(tally: Tally) -> Counts:
+        return replace(so_far.counts(), done=tally.done, decoded=so_far.decoded + tally.decoded)
+
+    found, tally = fingerprint_all(connection, [paths[place] for place in chosen], manner, progress, counts=shown)
     exact: list[Result | None] = [None] * len(results)
     for place, result in zip(chosen, found, strict=True):
         exact[place] = result
-    return exact
+    return exact, tally
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Candidate pairs of different contents, in columns; iterating gives them as rows for the queue.
+
+    Attributes:
+        left: Places of the keepers.
+        right: Places of the others.
+        distance: Hamming distances, bits.
+        found: How many candidates there are; more than are held here when they are too many.
+        results: Fingerprints of the exact profile, by place.
+        names: Path of each image as the catalogue writes it.
+    """
+
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    distance: NDArray[np.uint8]
+    found: int
+    results: Sequence[Result | None]
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.left)
+
+    def __iter__(self) -> Iterator[Pair]:
+        for one, other, distance in zip(self.left.tolist(), self.right.tolist(), self.distance.tolist(), strict=True):
+            left, right = self.results[one], self.results[other]
+            assert isinstance(left, Fingerprint) and isinstance(right, Fingerprint)
+            yield Pair(
+                id=pair_id(left.sha256, right.sha256),
+                left_sha=left.sha256,
+                right_sha=right.sha256,
+                left_path=self.names[one],
+                right_path=self.names[other],
+                distance=distance,
+                confidence=distance_confidence(distance),
+                status="waiting",
+                evidence=distance_evidence(distance),
+            )
 
 
 def waiting_pairs(
-    results: Sequence[Result | None], names: Sequence[str], threshold: int, progress: Progress
-) -> Iterator[Pair]:
-    """Candidate pairs of different contents, as rows for the queue.
+    results: Sequence[Result | None],
+    names: Sequence[str],
+    threshold: int,
+    progress: Progress,
+    *,
+    most: int = MOST_PAIRS,
+) -> Waiting:
+    """Candidate pairs of different contents, the nearest of them when they are too many.
 
     Args:
         results: Fingerprints of the exact profile, by place.
         names: Path of each image as the catalogue writes it.
         threshold: Largest distance, bits.
         progress: Asked now and then whether to go on.
+        most: How many are kept.
 
-    Yields:
-        Pairs, the keeper on the left.
+    Returns:
+        The pairs, the keeper on the left; nearest first, the same on every run.
     """
     table = FactsTable(facts_of(place, found) for place, found in enumerate(results) if has_dhash(found))
-    for number, candidate in enumerate(find_candidates(table, threshold)):
-        if number % 1000 == 0:
-            progress.checkpoint()
-        left, right = results[candidate.left], results[candidate.right]
-        assert isinstance(left, Fingerprint) and isinstance(right, Fingerprint)
-        yield Pair(
-            id=pair_id(left.sha256, right.sha256),
-            left_sha=left.sha256,
-            right_sha=right.sha256,
-            left_path=names[candidate.left],
-            right_path=names[candidate.right],
-            distance=candidate.distance,
-            confidence=candidate.confidence,
-            status="waiting",
-            evidence=candidate.evidence,
-        )
+    nearest: list[list[CandidateBlock]] = [[] for _ in range(threshold + 1)]
+    room = [most] * (threshold + 1)
+    found = 0
+    for block in find_candidate_blocks(table, threshold, heed=progress.checkpoint):
+        found += len(block.left)
+        for distance in range(threshold + 1):
+            chosen = np.flatnonzero(block.distance == distance)[: room[distance]]
+            if len(chosen):
+                nearest[distance].append(
+                    CandidateBlock(block.left[chosen], block.right[chosen], block.distance[chosen])
+                )
+                # what is kept of a distance leaves that much less room for every larger one
+                room[distance:] = [max(0, left - len(chosen)) for left in room[distance:]]
+    kept = [block for blocks in nearest for block in blocks]
+    return Waiting(
+        _joined([block.left for block in kept], np.int64)[:most],
+        _joined([block.right for block in kept], np.int64)[:most],
+        _joined([block.distance for block in kept], np.uint8)[:most],
+        found,
+        results,
+        names,
+    )
+
+
+def _joined(parts: Sequence[NDArray[Number]], kind: type[Number]) -> NDArray[Number]:
+    return np.concatenate(parts) if parts else np.empty(0, kind)

@@ -5,66 +5,45 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from mobius_tui import __version__
-from mobius_tui.catalogue.document import SCHEMA_VERSION, OwnedFields
-from mobius_tui.catalogue.render import render
 from mobius_tui.catalogue.walk import Problem
-from mobius_tui.errors import BadInput, ProcessingFailed
-from mobius_tui.fingerprint.dhash import hex_of
-from mobius_tui.operations.backup import backup_now
-from mobius_tui.operations.hashing import Tally, fingerprint_all, setup_for
-from mobius_tui.operations.inventory import Missing, Result, Setup, Unread
-from mobius_tui.operations.library import Library, choose, load_library, source_of
-from mobius_tui.operations.matches import (
-    MOST_PAIRS,
-    Duplicate,
-    exact_duplicates,
-    exact_prints,
-    has_dhash,
-    waiting_pairs,
-)
+from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource, ProcessingFailed, exit_code_of
+from mobius_tui.operations.backup import backup_beside, backup_now
+from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, owned_fields
+from mobius_tui.operations.hashing import Manner, fingerprint_all, setup_for
+from mobius_tui.operations.inventory import Result, Setup, plan_work
+from mobius_tui.operations.library import Library, choose, load_library
+from mobius_tui.operations.matches import Waiting, exact_duplicates, exact_prints, has_dhash, waiting_pairs
 from mobius_tui.operations.options import MigrateOptions, MigrationSummary, image_limits
 from mobius_tui.operations.progress import Counts, Progress
 from mobius_tui.operations.report import write_report
-from mobius_tui.operations.review_export import export_queue
-from mobius_tui.recovery.atomic import Changed, write_atomic
+from mobius_tui.operations.review_export import export_queue, queued_pairs
+from mobius_tui.operations.targets import is_live, target_of
+from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import write_meta, writing
-from mobius_tui.store.pairs import Pair, count_pairs, drop_other_pairs, keep_pairs
+from mobius_tui.store.known import started_at
+from mobius_tui.store.pairs import count_pairs, drop_other_pairs, keep_pairs
 from mobius_tui.system import clock
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
-ALGORITHM = "dhash-64"
-"""Name of the fingerprint in ``dhash_migration``."""
-
 FIRST_RUN = "first_run"
-"""Key in the store's meta table: when the first migration of this library was published."""
+"""Key in the store's meta table: when a whole run last published this library; absent before the first."""
 
 LEAST_FAILURES = 5
 """So many failed or missing images stop a publication at the least, however small the library."""
 
+EXPORT_NAME = "low-confidence-queue.json"
+"""The exported queue in the review folder."""
+
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """All that a run found out before anything is written."""
-
-    library: Library
-    chosen: Sequence[int]
-    results: Sequence[Result | None]
-    tally: Tally
-    duplicates: Sequence[Duplicate]
-    setup: Setup
-    hashing_s: float
 
 
 def migrate(
@@ -88,21 +67,21 @@ def migrate(
         Cancelled: Somebody asked for it.
     """
     options.check()
-    began = time.monotonic()
+    effort = Effort(time.monotonic())
     target = target_of(ws, options)
     with contextlib.ExitStack() as held:
         if target is not None:
             held.enter_context(catalogue_lock(target, ws.actor, f"migration {progress.run_id}"))
-        held.enter_context(_scratch_in(options.temp_dir))
         for attempt in range(_ATTEMPTS):
-            findings = _find_out(ws, connection, options, progress)
-            pairs = _pairs(connection, findings, options, ws, progress)
+            findings = _find_out(ws, connection, options, progress, effort)
             if target is None:
-                return _report(ws, findings, pairs, options, progress, began)
-            waiting = _keep_queue(connection, pairs, options, progress)
+                waiting = _match(ws, connection, findings, options, progress, effort)
+                return _report(ws, findings, waiting, options, progress, effort)
             _refuse_too_many_failures(ws, findings)
+            waiting = _match(ws, connection, findings, options, progress, effort)
+            queued = _keep_queue(ws, connection, findings, waiting, options, progress)
             try:
-                return _publish(ws, connection, findings, waiting, target, options, progress, began)
+                return _publish(ws, connection, findings, waiting, queued, target, options, progress, effort)
             except Changed:
                 if attempt == _ATTEMPTS - 1:
                     raise
@@ -110,100 +89,133 @@ def migrate(
     raise AssertionError("the last attempt returns or raises")
 
 
-def target_of(ws: Workspace, options: MigrateOptions) -> Path | None:
-    """The catalogue that will be written; None for a dry run.
-
-    Raises:
-        BadInput: The live catalogue would get paths that mean another folder.
-    """
-    if options.dry_run:
-        return None
-    source = source_of(ws, options)
-    target = Path(options.output).absolute() if options.output else source
-    live = os.path.realpath(ws.catalogue)
-    if os.path.realpath(target) == live and os.path.dirname(os.path.realpath(source)) != os.path.dirname(live):  # noqa: PTH120
-        raise BadInput(
-            "this would write paths of another folder into the live catalogue",
-            where=visible(str(target)),
-            fix="copy the input beside the live catalogue first",
-        )
-    return target
-
-
-def _find_out(ws: Workspace, connection: sqlite3.Connection, options: MigrateOptions, progress: Progress) -> Findings:
+def _find_out(
+    ws: Workspace, connection: sqlite3.Connection, options: MigrateOptions, progress: Progress, effort: Effort
+) -> Findings:
+    """Read the catalogue, walk the folder, fingerprint the images, group the byte-identical ones."""
     progress.phase("reading catalogue and folder")
     library = load_library(ws, options, lambda problem: _tell_problem(progress, problem))
     chosen = choose(library, options)
-    limits = image_limits(ws)
-    setup = setup_for(options.profile, limits)
-    progress.phase("hashing", len(chosen))
-    began = time.monotonic()
+    manner = _manner(ws, connection, options, progress, effort)
+    if not options.dry_run:
+        _refuse_mixing(library, chosen, manner.setup)
     found, tally = fingerprint_all(
         connection,
         [library.paths[place] for place in chosen],
-        setup,
-        limits,
+        manner,
         progress,
-        workers=options.workers,
-        batch_size=options.batch_size,
-        fresh=options.fresh,
         names=[library.names[place] for place in chosen],
     )
-    hashing_s = time.monotonic() - began
+    effort.add(tally)
     results: list[Result | None] = [None] * len(library)
     for place, result in zip(chosen, found, strict=True):
         results[place] = result
-    return Findings(library, chosen, results, tally, exact_duplicates(results), setup, hashing_s)
+    known, unknown = _with_others(connection, library, results, manner.setup)
+    return Findings(library, chosen, results, unknown, tally, exact_duplicates(known), manner.setup)
+
+
+def _manner(
+    ws: Workspace, connection: sqlite3.Connection, options: MigrateOptions, progress: Progress, effort: Effort
+) -> Manner:
+    limits = image_limits(ws)
+    since = 0.0
+    if options.fresh:
+        # what this very run has decoded, before it was cut off or read the catalogue again, is fresh
+        since = started_at(connection, progress.run_id) or clock.now() - (time.monotonic() - effort.began)
+    return Manner(
+        setup_for(options.profile, limits), limits, options.workers, options.batch_size, options.temp_dir, since
+    )
 
 
 def _tell_problem(progress: Progress, problem: Problem) -> None:
-    progress.event("warning", "skipped", f"skipped  {problem.relative}  {problem.what}", path=visible(problem.relative))
+    message = f"skipped  {visible(problem.relative)}  {problem.what}"
+    progress.event("warning", "skipped", message, path=problem.relative)
 
 
-def _pairs(
-    connection: sqlite3.Connection, findings: Findings, options: MigrateOptions, ws: Workspace, progress: Progress
-) -> Iterator[Pair]:
+def _refuse_mixing(library: Library, chosen: Sequence[int], setup: Setup) -> None:
+    """A limited run leaves the other entries as they are: their hashes must be of the same profile and decoder."""
+    old = library.document.migration or {}
+    if len(chosen) == len(library) or (old.get("profile"), old.get("decoder")) == (setup.profile, setup.decoder):
+        return
+    left = set(range(library.entries)).difference(chosen)
+    entries = library.document.entries
+    if any(entries[place].dhash is not None and entries[place].status != "missing" for place in left):
+        raise BadInput(
+            f"the catalogue holds hashes of another profile or decoder ({visible(str(old.get('profile')))},"
+            f" {visible(str(old.get('decoder')))}) and a limited run would mix them",
+            where=visible(str(library.source)),
+            fix="run it without --limit, or with --dry-run",
+        )
+
+
+def _with_others(
+    connection: sqlite3.Connection, library: Library, results: Sequence[Result | None], setup: Setup
+) -> tuple[Sequence[Result | None], int]:
+    """Results with what is known of the images that a limited run left out, and how many of those are unknown."""
+    others = [place for place, result in enumerate(results) if result is None]
+    if not others:
+        return results, 0
+    known = list(results)
+    unknown = 0
+    at = iter(others)
+    for plan in plan_work(connection, [library.paths[place] for place in others], setup):
+        for result in plan.results:
+            known[next(at)] = result
+        unknown += len(plan.tasks)
+    return known, unknown
+
+
+def _match(
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    findings: Findings,
+    options: MigrateOptions,
+    progress: Progress,
+    effort: Effort,
+) -> Waiting:
     """Candidate pairs by exact hashes, whatever the profile."""
     results = findings.results
     if options.profile == "fast":
-        results = exact_prints(
-            connection,
-            findings.library.paths,
-            results,
-            options.threshold,
-            image_limits(ws),
-            progress,
-            workers=options.workers,
-            batch_size=options.batch_size,
+        limits = image_limits(ws)
+        manner = replace(
+            _manner(ws, connection, options, progress, effort),
+            setup=setup_for("exact", limits),
+            phase="exact hashes of candidates",
+            tell=False,
         )
+        results, tally = exact_prints(
+            connection, findings.library.paths, results, options.threshold, manner, progress, findings.tally
+        )
+        effort.add(tally)
     progress.phase("matching")
-    return waiting_pairs(results, findings.library.names, options.threshold, progress)
+    waiting = waiting_pairs(results, findings.library.names, options.threshold, progress)
+    if waiting.found > len(waiting):
+        text = f"{waiting.found:,} candidate pairs, the nearest {len(waiting):,} are kept"
+        progress.event("warning", "queue_full", text)
+    return waiting
 
 
 def _keep_queue(
-    connection: sqlite3.Connection, pairs: Iterator[Pair], options: MigrateOptions, progress: Progress
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    findings: Findings,
+    waiting: Waiting,
+    options: MigrateOptions,
+    progress: Progress,
 ) -> int:
-    """Write the waiting pairs; a whole run replaces the queue. Returns how many wait."""
-    kept = 0
-
-    def counted() -> Iterator[Pair]:
-        nonlocal kept
-        for pair in pairs:
-            kept += 1
-            if kept <= MOST_PAIRS:
-                yield pair
-
-    keep_pairs(connection, counted(), progress.run_id)
-    if kept > MOST_PAIRS:
-        progress.event("warning", "queue_full", f"{kept:,} candidate pairs, the first {MOST_PAIRS:,} are kept")
+    """Write the waiting pairs of the workspace's own library; a whole run replaces them. Returns how many wait."""
+    if not is_live(ws, findings.library.source):
+        return len(waiting)
+    keep_pairs(connection, waiting, progress.run_id)
     if options.limit is None:
         drop_other_pairs(connection, progress.run_id)
     return count_pairs(connection)
 
 
 def _refuse_too_many_failures(ws: Workspace, findings: Findings) -> None:
-    bad, total = _bad(findings), len(findings.chosen)
-    if bad >= LEAST_FAILURES and bad > ws.settings.max_failure_rate * total:
+    bad, total = findings.tally.failures.total() + findings.missing, len(findings.chosen)
+    allowed = ws.settings.max_failure_rate * total + 1e-9  # 0.29 * 100 is a little less than 29
+    if bad >= LEAST_FAILURES and bad > allowed:
         raise ProcessingFailed(
             f"{bad:,} of {total:,} images failed or are missing, more than {ws.settings.max_failure_rate:.0%};"
             " nothing was published",
@@ -211,223 +223,184 @@ def _refuse_too_many_failures(ws: Workspace, findings: Findings) -> None:
         )
 
 
-def _bad(findings: Findings) -> int:
-    return findings.tally.failures.total() + findings.tally.missing
-
-
 def _publish(
     ws: Workspace,
     connection: sqlite3.Connection,
     findings: Findings,
-    waiting: int,
+    waiting: Waiting,
+    queued: int,
     target: Path,
     options: MigrateOptions,
     progress: Progress,
-    began: float,
+    effort: Effort,
 ) -> MigrationSummary:
     """Back up what is replaced, write the catalogue, note the act."""
     library = findings.library
     progress.phase("publishing")
     progress.checkpoint()
     in_place = os.path.realpath(target) == os.path.realpath(library.source)
-    live = os.path.realpath(target) == os.path.realpath(ws.catalogue)
-    backup = None
-    if options.backup and live and target.exists():
-        backup = backup_now(ws, f"before {progress.run_id}", images=library.entries, run_id=progress.run_id).name
-        progress.event("info", "backup", f"backup {backup} verified")
-    before = library.sha256 if in_place else None
+    backup, before = _back_up(ws, library, target, options, progress)
+    if in_place:
+        before = library.sha256
     after = write_atomic(
-        target,
-        catalogue_bytes(findings, _run_record(ws, findings, progress)),
-        mode=0o644,
-        expect=before,
+        target, catalogue_bytes(findings, _run_record(ws, findings, progress, effort)), mode=0o644, expect=before
     )
-    with writing(connection):
-        if live and options.limit is None:
+    with _said_as_published(target):
+        _note(ws, connection, findings, options, progress, (before, after), target, backup)
+        export = _export(ws, connection, findings, waiting) if options.export_low_conf else None
+    summary = _summary("LIVE", findings, queued, target, effort, backup=backup, export=export, hashes=(before, after))
+    progress.advance(
+        Counts(
+            findings.tally.done, summary.errors, summary.missing, summary.low_confidence,
+            summary.exact_duplicates, queued, summary.decoded,
+        )
+    )  # fmt: skip
+    return summary
+
+
+def _back_up(
+    ws: Workspace, library: Library, target: Path, options: MigrateOptions, progress: Progress
+) -> tuple[str | None, str | None]:
+    """Back up the catalogue that is about to be replaced; its backup's name and hash, None where none was made.
+
+    The live one goes to the workspace's backups, another that is replaced in place beside itself; a file named with -o
+    is the caller's.
+    """
+    live = is_live(ws, target)
+    in_place = os.path.realpath(target) == os.path.realpath(library.source)
+    if not options.backup or not (live or in_place) or not target.exists():
+        return None, None
+    reason = f"before {progress.run_id}"
+    if live:
+        made = backup_now(ws, reason, images=library.entries, run_id=progress.run_id)
+    else:
+        made = backup_beside(ws, target, reason, images=library.entries, run_id=progress.run_id)
+    progress.event("info", "backup", f"backup {made.name} verified")
+    return made.name, made.sha256
+
+
+def _note(
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    findings: Findings,
+    options: MigrateOptions,
+    progress: Progress,
+    hashes: tuple[str | None, str],
+    target: Path,
+    backup: str | None,
+) -> None:
+    """Note a publication in the store and in the history."""
+    if is_live(ws, target) and options.limit is None:
+        with writing(connection):
             write_meta(connection, FIRST_RUN, clock.iso(clock.now()))
+    before, after = hashes
     note_act(
         ws.state,
         "migrate",
         ws.actor,
         run_id=progress.run_id,
         reason=options.reason,
-        before=None if before == "absent" else before,
+        before=None if before == ABSENT else before,
         after=after,
-        details={"output": str(target), "backup": backup, "images": len(library)},
-    )
-    export = None
-    if options.export_low_conf:
-        export = str(ws.review / "low-confidence-queue.json")
-        export_queue(ws, connection, Path(export), library, findings.results)
-    summary = _summary(
-        "LIVE", findings, waiting, str(target), began, backup=backup, export=export, hashes=(before, after)
-    )
-    progress.advance(
-        Counts(
-            findings.tally.done, summary.errors, summary.missing, summary.low_confidence,
-            summary.exact_duplicates, waiting, summary.decoded,
-        )
-    )  # fmt: skip
-    return summary
-
-
-def catalogue_bytes(findings: Findings, run: dict[str, object]) -> Iterator[bytes]:
-    """The bytes of the new catalogue; the same findings give the same ones but for ``run``."""
-    library = findings.library
-    owned = [None if found is None else owned_fields(found) for found in findings.results]
-    entries = [_keep_last(library, place, fields) for place, fields in enumerate(owned[: library.entries])]
-    appended = [
-        (library.names[place], fields)
-        for place, fields in enumerate(owned[library.entries :], start=library.entries)
-        if fields is not None and fields.status != "missing"
-    ]
-    return render(
-        library.document,
-        entries,
-        appended=appended,
-        migration={
-            "schema_version": SCHEMA_VERSION,
-            "algorithm": ALGORITHM,
-            "profile": findings.setup.profile,
-            "decoder": findings.setup.decoder,
-            "run": run,
-        },
-        duplicates=(
-            {
-                "duplicate": library.names[pair.duplicate],
-                "original": library.names[pair.original],
-                "hammingDistance": 0,
-                "confidence": 1.0,
-                "status": "exact",
-            }
-            for pair in findings.duplicates
-        ),
+        details={"output": str(target), "backup": backup, "images": findings.total},
     )
 
 
-def owned_fields(result: Result) -> OwnedFields:
-    """What the catalogue says of an image."""
-    if isinstance(result, Missing):
-        return OwnedFields(None, None, "missing")
-    if isinstance(result, Unread):
-        return OwnedFields(None, None, "failed", result.error)
-    if result.dhash is None:
-        return OwnedFields(None, None, "failed", result.error)
-    return OwnedFields(hex_of(result.dhash), result.confidence, result.status)
+def _export(ws: Workspace, connection: sqlite3.Connection, findings: Findings, waiting: Waiting) -> Path:
+    export = ws.review / EXPORT_NAME
+    own = is_live(ws, findings.library.source)
+    export_queue(ws, export, findings.library, findings.results, queued_pairs(connection) if own else waiting)
+    return export
 
 
-def _keep_last(library: Library, place: int, fields: OwnedFields | None) -> OwnedFields | None:
-    """A missing file keeps its last dHash and confidence."""
-    if fields is None or fields.status != "missing":
-        return fields
-    entry = library.document.entries[place]
-    return OwnedFields(entry.dhash, entry.confidence, "missing")
+@contextlib.contextmanager
+def _said_as_published(target: Path) -> Iterator[None]:
+    """What fails after the catalogue was written is said as such: the new one is live."""
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        full = "full" in str(error) or exit_code_of(error) == OutOfResource.exit_code
+        failed = OutOfResource if full else EnvironmentFailed
+        said = f"the catalogue was written, but that could not be noted: {getattr(error, 'strerror', None) or error}"
+        raise failed(said, where=visible(str(target)), fix="mend that, then run it again") from error
 
 
-def _run_record(ws: Workspace, findings: Findings, progress: Progress) -> dict[str, object]:
+def _run_record(ws: Workspace, findings: Findings, progress: Progress, effort: Effort) -> dict[str, object]:
     return {
         "id": progress.run_id,
         "finished": clock.iso(clock.now()),
         "by": ws.actor,
         "environment": ws.settings.environment,
         "mobius": __version__,
-        "images": len(findings.library),
-        "decoded": findings.tally.decoded,
+        "images": findings.total,
+        "decoded": effort.decoded,
     }
 
 
 def _report(
-    ws: Workspace, findings: Findings, pairs: Iterator[Pair], options: MigrateOptions, progress: Progress, began: float
+    ws: Workspace,
+    findings: Findings,
+    waiting: Waiting,
+    options: MigrateOptions,
+    progress: Progress,
+    effort: Effort,
 ) -> MigrationSummary:
     """Write the report of a dry run; too many failures end it as they would end the migration."""
+    progress.phase("writing the report")
     output = Path(options.output).absolute() if options.output else ws.logs / f"{progress.run_id}.json"
-    size = sum(len(chunk) for chunk in catalogue_bytes(findings, _run_record(ws, findings, progress)))
-    rate = findings.tally.decoded / findings.hashing_s if findings.tally.decoded else None
-    kept = list(_first(pairs, MOST_PAIRS))
-    summary = _summary("DRY RUN", findings, len(kept), str(output), began)
+    size = sum(len(chunk) for chunk in catalogue_bytes(findings, _run_record(ws, findings, progress, effort)))
+    summary = _summary("DRY RUN", findings, len(waiting), output, effort)
+    rest = time.monotonic() - effort.began - effort.hashing_s
     estimate = {
-        "seconds": None if rate is None else round(len(findings.library) / rate, 1),
+        "seconds": _seconds(findings.unknown, effort, rest),
+        "seconds_fresh": _seconds(len(findings.library), effort, rest),
         "bytes": size,
     }
-    states = [(name, owned_fields(found)) for name, found in _named(findings)]
-    write_report(output, ws, findings.library, states, findings.duplicates, kept, summary, estimate)
-    progress.event("info", "report", f"report written to {output}")
+    states = ((place, owned_fields(found)) for place, found in enumerate(findings.results) if found is not None)
+    write_report(output, ws, findings.library, states, findings.duplicates, waiting, summary, estimate)
+    progress.event("info", "report", f"report written to {visible(str(output))}")
     _refuse_too_many_failures(ws, findings)
     return summary
 
 
-def _named(findings: Findings) -> Iterator[tuple[int, Result]]:
-    for place in findings.chosen:
-        result = findings.results[place]
-        if result is not None:
-            yield place, result
-
-
-def _first(pairs: Iterator[Pair], most: int) -> Iterator[Pair]:
-    for number, pair in enumerate(pairs):
-        if number >= most:
-            return
-        yield pair
+def _seconds(images: int, effort: Effort, rest: float) -> float | None:
+    """How long a run takes that decodes so many images; None when no rate was measured for them."""
+    if not images:
+        return round(rest, 1)
+    return None if effort.rate is None else round(images / effort.rate + rest, 1)
 
 
 def _summary(
     mode: str,
     findings: Findings,
     waiting: int,
-    output: str,
-    began: float,
+    output: Path,
+    effort: Effort,
     *,
     backup: str | None = None,
-    export: str | None = None,
+    export: Path | None = None,
     hashes: tuple[str | None, str | None] = (None, None),
 ) -> MigrationSummary:
     tally = findings.tally
     return MigrationSummary(
         mode=mode,
-        total=len(findings.library),
+        total=findings.total,
         processed=sum(has_dhash(result) for result in findings.results),
         errors=tally.failures.total(),
-        missing=tally.missing,
+        missing=findings.missing,
         duplicates=len(findings.duplicates),
         exact_duplicates=len(findings.duplicates),
         low_confidence=tally.low,
         waiting_pairs=waiting,
-        decoded=tally.decoded,
-        unnamed=findings.library.unnamed,
-        rate=round(tally.decoded / findings.hashing_s, 1) if tally.decoded and findings.hashing_s > 0 else None,
-        elapsed_s=round(time.monotonic() - began, 2),
-        output=output,
+        decoded=effort.decoded,
+        unnamed=len(findings.library.unnamed),
+        rate=None if effort.rate is None else round(effort.rate, 1),
+        elapsed_s=round(time.monotonic() - effort.began, 2),
+        output=str(output),
         backup=backup,
-        export=export,
+        export=None if export is None else str(export),
         failures=dict(sorted(tally.failures.items())),
-        before=None if hashes[0] == "absent" else hashes[0],
+        before=None if hashes[0] == ABSENT else hashes[0],
         after=hashes[1],
         skipped=findings.library.skipped,
     )
-
-
-@contextlib.contextmanager
-def _scratch_in(folder: str | None) -> Iterator[None]:
-    """Let decoders put what they write meanwhile into a folder.
-
-    Raises:
-        BadInput: It is none, or cannot be written.
-    """
-    if folder is None:
-        yield
-        return
-    path = Path(folder).absolute()
-    if not path.is_dir() or not os.access(path, os.W_OK):
-        raise BadInput(
-            "the folder for temporary files cannot be used", where=visible(str(path)), fix="make it, writable"
-        )
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"], tempfile.tempdir = str(path), None
-    try:
-        yield
-    finally:
-        tempfile.tempdir = None
-        if before is None:
-            os.environ.pop("TMPDIR", None)
-        else:
-            os.environ["TMPDIR"] = before

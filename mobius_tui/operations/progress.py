@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from mobius_tui.errors import Cancelled
@@ -35,8 +35,8 @@ class Progress(Protocol):
 
     run_id: str
 
-    def phase(self, name: str, total: int | None = None) -> None:
-        """A new phase begins; ``total`` images are in it."""
+    def phase(self, name: str, total: int | None = None, done: int = 0) -> None:
+        """A new phase begins; ``total`` images are in it, ``done`` of them need no work."""
 
     def advance(self, counts: Counts) -> None:
         """The counts are now these."""
@@ -106,9 +106,11 @@ class StoreProgress:
         self._written = 0.0
         self._asked = 0.0
 
-    def phase(self, name: str, total: int | None = None) -> None:
-        """Begin a phase; rate and ETA start anew."""
+    def phase(self, name: str, total: int | None = None, done: int = 0) -> None:
+        """Begin a phase; rate and ETA start anew, and what is done already does not count for them."""
         self._phase, self._total = name, total
+        if total is not None:
+            self._counts = replace(self._counts, done=done)
         self._began, self._paused_s, self._first_done = time.monotonic(), 0.0, self._counts.done
         self.event("info", "phase", name if total is None else f"{name}: {total:,} images", total=total)
         self._write()
@@ -121,6 +123,7 @@ class StoreProgress:
 
     def event(self, level: str, event: str, message: str, **fields: object) -> None:
         """Write an event to the database and the logs."""
+        message = message.encode("utf-8", "backslashreplace").decode()  # half characters cannot be stored
         add_event(self._connection, level, self._job.kind, event, message, run_id=self.run_id, fields=fields)
         for log in (self._log, self._mirror):
             if log is not None:

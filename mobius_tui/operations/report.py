@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mobius_tui.catalogue.document import OwnedFields
@@ -20,8 +20,8 @@ def write_report(
     output: Path,
     ws: Workspace,
     library: Library,
-    states: Sequence[tuple[int, OwnedFields]],
-    duplicates: Sequence[Duplicate],
+    states: Iterable[tuple[int, OwnedFields]],
+    duplicates: Iterable[Duplicate],
     pairs: Iterable[Pair],
     summary: MigrationSummary,
     estimate: Mapping[str, object],
@@ -36,7 +36,8 @@ def write_report(
         duplicates: Byte-identical files.
         pairs: Candidates that would wait.
         summary: The run's figures.
-        estimate: What a live run would cost: ``seconds`` (null when nothing was measured) and ``bytes``.
+        estimate: What a live run would cost: ``seconds`` now, ``seconds_fresh`` when all is decoded again (each null
+            when nothing was measured), and ``bytes`` of the catalogue.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     head = {
@@ -53,12 +54,13 @@ def write_report(
     )
     write_atomic(
         output,
-        _chunks(
+        json_chunks(
             head,
             {
                 "images": (_image(library, place, fields) for place, fields in states),
                 "duplicates": exact,
-                "pairs": (_pair(pair) for pair in pairs),
+                "pairs": (pair_json(pair) for pair in pairs),
+                "unnamed": library.unnamed,
             },
         ),
     )
@@ -87,7 +89,8 @@ def _image(library: Library, place: int, fields: OwnedFields) -> dict[str, objec
     return image
 
 
-def _pair(pair: Pair) -> dict[str, object]:
+def pair_json(pair: Pair) -> dict[str, object]:
+    """A pair as reports and exports write it (CONTRACT section 10)."""
     return {
         "id": pair.id,
         "left": pair.left_path,
@@ -99,14 +102,31 @@ def _pair(pair: Pair) -> dict[str, object]:
     }
 
 
-def _chunks(head: Mapping[str, object], lists: Mapping[str, Iterable[Mapping[str, object]]]) -> Iterator[bytes]:
-    text = json.dumps(head, indent=2, ensure_ascii=False)
-    yield text[: text.rindex("\n")].encode()
+def json_line(value: object) -> str:
+    """JSON on one line; text with anything that a terminal could take for control is escaped, still the same text."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps(value)
+
+
+def json_chunks(head: Mapping[str, object], lists: Mapping[str, Iterable[object]]) -> Iterator[bytes]:
+    """An object of some values and some lists, a row a line, in pieces.
+
+    Args:
+        head: The values, in order; at least one.
+        lists: The lists, in order; their rows are taken lazily.
+
+    Yields:
+        The text as UTF-8.
+    """
+    opening = "{"
+    for name, value in head.items():
+        yield f'{opening}\n  "{name}": {json_line(value)}'.encode()
+        opening = ","
     for name, rows in lists.items():
         yield f',\n  "{name}": ['.encode()
         first = True
         for row in rows:
-            yield (("\n    " if first else ",\n    ") + json.dumps(row, ensure_ascii=False)).encode()
+            yield (("\n    " if first else ",\n    ") + json_line(row)).encode()
             first = False
         yield b"]" if first else b"\n  ]"
     yield b"\n}\n"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from mobius_tui.fingerprint.dhash import hex_of
 from mobius_tui.operations.inventory import Result
 from mobius_tui.operations.library import Library
+from mobius_tui.operations.report import json_chunks, pair_json
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.store.images import Fingerprint
-from mobius_tui.store.pairs import list_pairs
+from mobius_tui.store.pairs import Pair, list_pairs
 from mobius_tui.system import clock
 from mobius_tui.workspace import Workspace
 
@@ -21,24 +21,24 @@ _PAGE = 5000
 
 def export_queue(
     ws: Workspace,
-    connection: sqlite3.Connection,
     output: Path,
     library: Library,
     results: Sequence[Result | None],
+    pairs: Iterable[Pair],
 ) -> int:
     """Write the queue as the JSON of CONTRACT section 10.
 
     Args:
         ws: The workspace.
-        connection: The database with the waiting pairs.
-        output: The file.
+        output: The file; its folder is made when missing.
         library: Names of the images.
         results: Their fingerprints, by place.
+        pairs: The waiting pairs.
 
     Returns:
         How many pairs were written.
     """
-    matches = list(_matches(connection))
+    matches = [pair_json(pair) for pair in pairs]
     items = [
         {
             "path": library.names[place],
@@ -49,31 +49,21 @@ def export_queue(
         for place, found in enumerate(results)
         if isinstance(found, Fingerprint) and found.status == "low_confidence"
     ]
-    document = {
+    head = {
         "totalMatches": len(matches),
         "generated": clock.iso(clock.now()),
         "library": _relative(ws, library.source),
-        "matches": matches,
-        "items": items,
     }
     output.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(output, [json.dumps(document, indent=1, ensure_ascii=False).encode() + b"\n"])
+    write_atomic(output, json_chunks(head, {"matches": matches, "items": items}))
     return len(matches)
 
 
-def _matches(connection: sqlite3.Connection) -> Iterator[dict[str, object]]:
+def queued_pairs(connection: sqlite3.Connection) -> Iterator[Pair]:
+    """Every waiting pair of the store, the most confident first; read in pages."""
     offset = 0
     while page := list_pairs(connection, limit=_PAGE, offset=offset):
-        for pair in page:
-            yield {
-                "id": pair.id,
-                "left": pair.left_path,
-                "right": pair.right_path,
-                "hammingDistance": pair.distance,
-                "confidence": round(pair.confidence, 4),
-                "status": pair.status,
-                "evidence": list(pair.evidence),
-            }
+        yield from page
         offset += _PAGE
 
 

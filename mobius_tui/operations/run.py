@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from mobius_tui.errors import Cancelled, MobiusError, exit_code_of
 from mobius_tui.logs import JsonLog
@@ -42,14 +43,20 @@ def run_in_foreground(
 
     Returns:
         The finished job; ``exit_code`` and ``error`` say how it ended.
+
+    Raises:
+        EnvironmentFailed: The database cannot be used.
     """
-    settle_interrupted(connection, ws.actor)
-    job = add_job(connection, kind, options, ws.actor, reason=reason, owner=process_token())
     try:
-        return run_job(ws, connection, job, stopping=stopping, on_tick=on_tick)
-    except Stopping:
-        finish_job(connection, job.id, "cancelled", 130, "stopped; start it again, finished images are kept", {})
-        return find_job(connection, job.id)
+        settle_interrupted(connection, ws.actor)
+        job = add_job(connection, kind, options, ws.actor, reason=reason, owner=process_token())
+        try:
+            return run_job(ws, connection, job, stopping=stopping, on_tick=on_tick)
+        except Stopping:
+            finish_job(connection, job.id, "cancelled", 130, "stopped; start it again, finished images are kept", {})
+            return find_job(connection, job.id)
+    except sqlite3.Error as error:
+        raise database_error(error, ws.database) from error
 
 
 def run_job(
@@ -99,6 +106,7 @@ def _dispatch(ws: Workspace, connection: sqlite3.Connection, job: Job, progress:
     if job.kind == "backup":
         return {"backup": backup_now(ws, job.reason or "by hand", run_id=job.run_id).name}
     options = MigrateOptions.from_json({**job.options, "dry_run": job.kind == "dry-run"})
+    options = replace(options, reason=options.reason or job.reason)
     return migrate(ws, connection, options, progress).to_json()
 
 

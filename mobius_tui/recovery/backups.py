@@ -1,7 +1,8 @@
 """Catalogue backups: made, read back, listed and verified with the standard library alone.
 
-A backup is `library.json.bak.<stamp>`, beside it `<name>.sha256` (for `sha256sum -c`, bare names) and `<name>.meta.json`.
-The side files come first and the backup last, so that a backup with a name is a whole one.
+A backup is ``library.json.bak.<stamp>``, beside it ``<name>.sha256`` (for ``sha256sum -c``, bare names) and
+``<name>.meta.json``. The hash file comes first: making it claims the stamp, so that two processes never write the same
+backup. The backup comes last, so that one with a name is a whole one with its side files.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobius_tui.errors import BadInput, EnvironmentFailed, ProcessingFailed
-from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.recovery.atomic import ABSENT, Changed, sweep_leftovers, write_atomic
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.system import clock
 from mobius_tui.text import visible
@@ -33,7 +35,8 @@ class Backup:
     Attributes:
         at: When it was made (its stamp), seconds since the epoch.
         size: Bytes.
-        state: ``verified`` when it was read back and not changed in size since; ``unverified`` otherwise.
+        state: ``verified`` when it was read back and not changed in size since, ``corrupt`` when the last reading back
+            failed, ``missing side file`` when it has no recorded hash, ``unverified`` otherwise.
         verified_at: When it was last read back whole; None when never.
         images: Entries of the catalogue; None when unknown.
         sha256: Hex digest by its side file; empty when that is missing.
@@ -67,9 +70,15 @@ class Verdict:
 
 
 def create_backup(
-    catalogue: Path, folder: Path, *, reason: str, who: str, details: Mapping[str, object] | None = None
+    catalogue: Path,
+    folder: Path,
+    *,
+    reason: str,
+    who: str,
+    details: Mapping[str, object] | None = None,
+    prefix: str = PREFIX,
 ) -> Backup:
-    """Copy the catalogue into the folder of the backups, durably, and read it back.
+    """Copy a catalogue into the folder of the backups, durably, and read it back.
 
     Args:
         catalogue: The file to keep.
@@ -77,13 +86,16 @@ def create_backup(
         reason: Why, in a word or sentence.
         who: The actor.
         details: Counts and versions for the meta file.
+        prefix: What comes before the stamp in its name.
 
     Returns:
         The verified backup.
 
     Raises:
         BadInput: There is no catalogue to keep.
+        Changed: The catalogue was changed while it was copied.
         EnvironmentFailed: The copy could not be made or read back.
+        OutOfResource: There is no space for it.
     """
     try:
         digest = sha256_file(catalogue)
@@ -92,31 +104,26 @@ def create_backup(
             "there is no catalogue to back up", where=visible(str(catalogue)), fix="run `mobius migrate`"
         ) from error
     _make_folder(folder)
-    stamp, name = _free_name(folder)
-    now = clock.now()
-    meta = {
-        "name": name,
-        "created": clock.iso(now),
-        "reason": reason,
-        "who": who,
-        "sha256": digest,
-        "size": catalogue.stat().st_size,
-        "verified": clock.iso(now),
-        **(details or {}),
-    }
+    _sweep(folder, prefix)
+    stamp, name = _claimed_name(folder, prefix, digest)
     path = folder / name
+    now = clock.now()
     try:
-        write_atomic(folder / f"{name}.sha256", [f"{digest}  {name}\n".encode()], expect=ABSENT)
-        write_atomic(
-            folder / f"{name}.meta.json", [json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"], expect=ABSENT
-        )
+        size = catalogue.stat().st_size
+        meta = {
+            **(details or {}),
+            "name": name,
+            "created": clock.iso(now),
+            "reason": reason,
+            "who": who,
+            "sha256": digest,
+            "size": size,
+            "verified": clock.iso(now),
+        }
+        _write_meta(folder, name, meta)
         written = write_atomic(path, _chunks(catalogue), expect=ABSENT)
-        if written != digest:
-            raise EnvironmentFailed(
-                "the catalogue was changed while it was backed up, the backup is dropped",
-                where=name,
-                fix="run it again",
-            )
+        if written != digest or path.stat().st_size != size:
+            raise Changed("the catalogue was changed while it was backed up, the backup is dropped", fix="run it again")
     except BaseException:
         for side in ("", *_SIDES):
             with contextlib.suppress(OSError):
@@ -144,7 +151,7 @@ def list_backups(folder: Path) -> list[Backup]:
     for name in names:
         at = clock.from_stamp(name.removeprefix(PREFIX)) if name.startswith(PREFIX) else None
         if at is not None:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 found.append(_read_backup(folder, name, at))
     return sorted(found, key=lambda backup: (backup.at, backup.name), reverse=True)
 
@@ -167,19 +174,22 @@ def verify_backup(folder: Path, name: str) -> Verdict:
     except FileNotFoundError as error:
         gone = "its .sha256 file" if str(error.filename).endswith(".sha256") else "the backup file"
         return Verdict(name, "missing", f"{shown}: {gone} is missing")
-    except (OSError, UnicodeDecodeError) as error:
-        return Verdict(
-            name, "unreadable", f"{shown}: cannot be read ({getattr(error, 'strerror', None) or 'not text'})"
-        )
-    if not wanted:
-        return Verdict(name, "corrupt", f"{shown}: its .sha256 file holds no hash")
-    if found != wanted:
-        return Verdict(name, "corrupt", f"{shown}: its hash is {found[:12]}..., {wanted[:12]}... was recorded")
-    problem = _not_a_catalogue(path)
+    except OSError as error:
+        return Verdict(name, "unreadable", f"{shown}: cannot be read ({error.strerror})")
+    problem = _problem_of(path, wanted, found)
+    _note_verdict(folder, name, found, good=not problem)
     if problem:
         return Verdict(name, "corrupt", f"{shown}: {problem}")
-    _note_verified(folder, name)
     return Verdict(name, "good", f"{shown}: good, SHA-256 {found[:12]}..., check by hand: sha256sum -c {shown}.sha256")
+
+
+def _problem_of(path: Path, wanted: str, found: str) -> str:
+    """What is wrong with a backup that could be read; empty when nothing is."""
+    if not wanted:
+        return "its .sha256 file holds no hash"
+    if found != wanted:
+        return f"its hash is {found[:12]}..., {wanted[:12]}... was recorded"
+    return _not_a_catalogue(path)
 
 
 def require_good(folder: Path, name: str) -> None:
@@ -206,14 +216,27 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
-def _free_name(folder: Path) -> tuple[str, str]:
-    """A stamp that no backup has; a taken one waits for the next second."""
+def _claimed_name(folder: Path, prefix: str, digest: str) -> tuple[str, str]:
+    """A stamp that no backup has and its name, claimed by writing the hash file; a taken one waits for the next."""
     while True:
         stamp = clock.stamp(clock.now())
-        name = f"{PREFIX}{stamp}"
+        name = f"{prefix}{stamp}"
         if not any((folder / f"{name}{side}").exists() for side in ("", *_SIDES)):
+            try:
+                write_atomic(folder / f"{name}.sha256", [f"{digest}  {name}\n".encode()], expect=ABSENT)
+            except Changed:  # another process was faster
+                continue
             return stamp, name
         time.sleep(0.05)
+
+
+def _sweep(folder: Path, prefix: str) -> None:
+    """Remove the temporaries of backups whose process was killed."""
+    with contextlib.suppress(OSError):
+        for entry in os.listdir(folder):
+            match = re.fullmatch(r"\.(" + re.escape(prefix) + r".+)\.\d+\.tmp", entry)
+            if match is not None:
+                sweep_leftovers(folder, match[1])
 
 
 def _chunks(path: Path) -> Iterator[bytes]:
@@ -223,9 +246,15 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _recorded_digest(folder: Path, name: str) -> str:
-    line = (folder / f"{name}.sha256").read_text(encoding="ascii", errors="strict")
-    digest = line.split()[0].lower() if line.split() else ""
-    return digest if len(digest) == 64 and all(c in "0123456789abcdef" for c in digest) else ""
+    """The hash in a backup's side file, 64 lower-case hex digits; empty when it holds none.
+
+    Raises:
+        OSError: There is no such file, or it cannot be read.
+    """
+    with (folder / f"{name}.sha256").open("rb") as file:
+        line = file.read(4096).split()
+    digest = line[0].lower() if line else b""
+    return digest.decode() if re.fullmatch(rb"[0-9a-f]{64}", digest) else ""
 
 
 def _not_a_catalogue(path: Path) -> str:
@@ -239,11 +268,22 @@ def _not_a_catalogue(path: Path) -> str:
     return ""
 
 
-def _note_verified(folder: Path, name: str) -> None:
+def _note_verdict(folder: Path, name: str, digest: str, *, good: bool) -> None:
+    """Note in the meta file what a verification found; a folder that cannot be written can still be verified."""
     meta = _read_meta(folder, name)
-    meta["verified"] = clock.iso(clock.now())
-    with contextlib.suppress(EnvironmentFailed, Changed, OSError):  # a read-only folder can still be verified
-        write_atomic(folder / f"{name}.meta.json", [json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"])
+    if good:
+        meta["verified"] = clock.iso(clock.now())
+        meta.pop("corrupt", None)
+    else:
+        meta["corrupt"] = clock.iso(clock.now())
+    with contextlib.suppress(MobiusError, OSError):
+        if good and "sha256" not in meta:  # the meta file was lost
+            meta |= {"name": name, "sha256": digest, "size": (folder / name).stat().st_size}
+        _write_meta(folder, name, meta)
+
+
+def _write_meta(folder: Path, name: str, meta: Mapping[str, object]) -> None:
+    write_atomic(folder / f"{name}.meta.json", [json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"])
 
 
 def _read_meta(folder: Path, name: str) -> dict[str, object]:
@@ -259,10 +299,9 @@ def _read_backup(folder: Path, name: str, at: float) -> Backup:
     size = (folder / name).stat().st_size
     try:
         digest = _recorded_digest(folder, name)
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         digest = ""
     verified = _seconds(meta.get("verified"))
-    whole = bool(digest) and meta.get("size") == size and verified is not None
     images = meta.get("images")
     return Backup(
         name=name,
@@ -271,12 +310,20 @@ def _read_backup(folder: Path, name: str, at: float) -> Backup:
         size=size,
         reason=str(meta.get("reason", "")),
         who=str(meta.get("who", "")),
-        state="verified" if whole else "unverified",
+        state=_state_of(meta, size, digest, verified),
         verified_at=verified,
-        images=images if isinstance(images, int) else None,
+        images=images if type(images) is int else None,
         sha256=digest,
         pinned=meta.get("pinned") is True,
     )
+
+
+def _state_of(meta: Mapping[str, object], size: int, digest: str, verified: float | None) -> str:
+    if not digest:
+        return "missing side file"
+    if "corrupt" in meta or meta.get("size", size) != size:
+        return "corrupt"
+    return "unverified" if verified is None or "size" not in meta else "verified"
 
 
 def _seconds(text: object) -> float | None:

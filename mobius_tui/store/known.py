@@ -1,0 +1,59 @@
+"""Asking what is known of files before they are read: as of when, and under which other name."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from mobius_tui.store.images import KnownFile, find_files
+
+_CHUNK = 400
+
+
+def find_files_since(connection: sqlite3.Connection, paths: Sequence[str], since: float) -> dict[str, KnownFile]:
+    """What is known of these paths, left out what was noted before a time.
+
+    Args:
+        connection: The database.
+        paths: Absolute paths.
+        since: Seconds since the epoch; 0 takes everything.
+
+    Returns:
+        By path; unknown ones are left out.
+    """
+    found = find_files(connection, paths)
+    if not since:
+        return found
+    old: set[str] = set()
+    names = list(found)
+    for start in range(0, len(names), _CHUNK):
+        part = names[start : start + _CHUNK]
+        marks = ", ".join("?" * len(part))
+        rows = connection.execute(f"SELECT path FROM images WHERE path IN ({marks}) AND seen_at < ?", (*part, since))
+        old.update(row["path"] for row in rows)
+    return {path: file for path, file in found.items() if path not in old}
+
+
+def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: int) -> bytes | None:
+    """A content that a file of an unknown name may have: that of a file with the same inode and time, or of its size.
+
+    Args:
+        connection: The database.
+        size: Bytes of the file.
+        mtime_ns: Its modification time.
+        inode: Its inode.
+
+    Returns:
+        SHA-256 of that content, a guess to be confirmed by reading the file; None when no known file is like it.
+    """
+    moved = "SELECT sha256 FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL LIMIT 1"
+    copied = "SELECT sha256 FROM images WHERE size = ? AND sha256 IS NOT NULL LIMIT 1"
+    row = connection.execute(moved, (inode, size, mtime_ns)).fetchone()
+    row = row or connection.execute(copied, (size,)).fetchone()
+    return None if row is None else bytes(row["sha256"])
+
+
+def started_at(connection: sqlite3.Connection, run_id: str) -> float | None:
+    """When a run was started for the first time, seconds since the epoch; None when there is no such run."""
+    row = connection.execute("SELECT started_at FROM jobs WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else row["started_at"]

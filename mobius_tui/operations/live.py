@@ -286,6 +286,10 @@ class _Record:
 
     def differs(self, seen: Seen, known: KnownFile | None) -> None:
         """Note a file that is unknown or not as it is known."""
+        if known is not None and known.error is not None and not known.inode:  # it failed before it was even looked at
+            row = KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, None, known.error, known.cause)
+            self._files.append(row)
+            return
         formers = former_files(self._connection, seen)
         former = next((f for f in formers if f.path not in self._forgotten and _is_gone(f.path)), None)
         content = formers[0].sha256 if formers else None

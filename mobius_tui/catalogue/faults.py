@@ -53,7 +53,10 @@ def first_fault(text: str, start: int = 0) -> Fault | None:
             return Fault(f"has {token}, which JSON does not know", at)
         elif key_next and token[0] == '"' and levels and (keys := levels[-1]) is not None:
             key_next = False
-            name = json.loads(token, strict=False)
+            try:
+                name = json.loads(token, strict=False)
+            except json.JSONDecodeError:
+                return None  # a syntax error, which the scanner has placed already
             if name in keys:
                 return Fault(f"has the key {token} twice in one object", at)
             keys.add(name)

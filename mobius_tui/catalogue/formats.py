@@ -10,9 +10,26 @@ SNIFF_BYTES = 32
 
 EXTENSIONS = frozenset(
     {
-        *("jpg", "jpeg", "jpe", "jfif", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"),
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "gif", "bmp", "dib", "tif", "tiff"),
         *("avif", "avifs", "heic", "heics", "heif", "heifs", "hif"),
-        *("jxl", "jp2", "j2k", "j2c", "jpc", "jpf", "jpx", "psd", "psb", "exr", "dpx", "cin", "hdr", "tga", "qoi"),
+        *(
+            "jxl",
+            "jp2",
+            "j2k",
+            "j2c",
+            "jpc",
+            "jpf",
+            "jpx",
+            "psd",
+            "psb",
+            "xcf",
+            "exr",
+            "dpx",
+            "cin",
+            "hdr",
+            "tga",
+            "qoi",
+        ),
         *("pbm", "pgm", "ppm", "pnm", "pam", "pfm", "pcx", "sgi", "ras", "xbm", "xpm", "ico", "cur", "dds", "icns"),
     }
 )
@@ -36,6 +53,8 @@ _STARTS = (
     (b"SDPX", "DPX"),
     (b"XPDS", "DPX"),
     (b"#?RADIANCE\n", "HDR"),
+    (b"#?RGBE\n", "HDR"),
+    (b"gimp xcf ", "XCF"),
     (b"qoif", "QOI"),
     (b"DDS |", "DDS"),
     (b"icns", "ICNS"),
@@ -43,7 +62,7 @@ _STARTS = (
 # brands of ISO base media files that hold still images; films share the box and are none
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"),
+    **dict.fromkeys((b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1"), "HEIF"),
 }
 
 
@@ -68,10 +87,11 @@ def sniff(head: bytes) -> str | None:
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
     if head[4:8] == b"ftyp":
-        for at in (8, *range(16, len(head) - 3, 4)):
-            if head[at : at + 4] in _BRANDS:
-                return _BRANDS[head[at : at + 4]]
+        end = min(int.from_bytes(head[:4], "big"), len(head))
+        found = {_BRANDS.get(head[at : at + 4]) for at in (8, *range(16, end - 3, 4))} - {None}
+        # the brand mif1 stands before both families: one that names the codec wins
+        return "AVIF" if "AVIF" in found else "HEIF" if found else None
     # two letters alone also start texts: the header's size field must be a known one
-    if head[:2] == b"BM" and head[14:18] in {bytes((size, 0, 0, 0)) for size in (12, 40, 52, 56, 64, 108, 124)}:
+    if head[:2] == b"BM" and head[14:18] in {bytes((size, 0, 0, 0)) for size in (12, 16, 40, 52, 56, 64, 108, 124)}:
         return "BMP"
     return None

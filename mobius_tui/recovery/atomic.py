@@ -261,14 +261,16 @@ def _put_in_place(temporary: Path, real: Path, expect: str | None, shown: str) -
             raise _changed(shown) from None
         return
     _check_expected(real, expect, shown)
+    inode = temporary.stat().st_ino
     try:
         exchange(temporary, real)
+        came_out = sha256_file(temporary)
     except FileNotFoundError:
         raise _changed(shown) from None
-    try:
-        came_out = sha256_file(temporary)
     except BaseException:
-        exchange(temporary, real)
+        # an interrupt may come after the exchange: what came out is unknown, so it goes back
+        if real.stat().st_ino == inode:
+            exchange(temporary, real)
         raise
     if came_out == expect:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from mobius_tui.catalogue import walk
 from mobius_tui.catalogue.formats import EXTENSIONS, SNIFF_BYTES, extension, sniff
 from mobius_tui.catalogue.walk import Problem, walk_library
 
+LINUX = sys.platform.startswith("linux")
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 
 
@@ -60,17 +62,19 @@ def test_byte_order_of_the_whole_path(tmp_path: Path) -> None:
     assert problems == []
 
 
-PART = st.text(st.sampled_from("ab-.0/é"), min_size=1, max_size=6).map(lambda t: t.strip("./").replace("/.", "/"))
+NAME = st.text("ab-.0é", min_size=1, max_size=3).filter(lambda name: name[0] != ".")
+PART = st.lists(NAME, min_size=1, max_size=3).map("/".join)
 
 
-@given(st.lists(PART.filter(bool), max_size=8, unique=True))
+@given(st.lists(PART, max_size=8, unique=True))
 def test_byte_order_of_any_names(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     root = tmp_path_factory.mktemp("walk")
-    names = [os.path.normpath(name) + ".png" for name in names]
+    names = [name + ".png" for name in names]
     put(root, *names)
-    assert walked(root) == (sorted(set(names), key=os.fsencode), [])
+    assert walked(root) == (sorted(names, key=os.fsencode), [])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_what_is_passed_over(tmp_path: Path) -> None:
     put(
         tmp_path,
@@ -157,6 +161,7 @@ def test_links_to_files(tmp_path: Path) -> None:
     assert {(p.relative, p.kind) for p in problems} == {("gone.png", "link"), ("self.png", "unreadable")}
 
 
+@pytest.mark.skipif(not LINUX, reason="other systems refuse such names themselves")
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     root = os.fsencode(tmp_path)
     Path(os.fsdecode(root + b"/fold\xe9r")).mkdir()
@@ -238,6 +243,8 @@ def test_memory_does_not_grow_with_the_folders(tmp_path: Path) -> None:
         (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF"),
         (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIF"),
         (b"\0\0\0\x1cftypisom\0\0\0\0isomavif", "AVIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x14ftypisom\0\0\0\0isomavif", None),
         (b"II*\0\x08\0\0\0", "TIFF"),
         (b"MM\0*\0\0\0\x08", "TIFF"),
         (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP"),

@@ -23,6 +23,7 @@ from mobius_tui.system.exchange import exchange, rename_new
 
 LINUX = sys.platform.startswith("linux")
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+PIPES = hasattr(os, "mkfifo")
 REPOSITORY = Path(__file__).parents[2]
 OLD, NEW = b'{"images": []}\n', b'{"images": [], "x": 1}\n' * 1000
 
@@ -161,7 +162,7 @@ def test_refuses_a_hard_linked_file(target: Path, tmp_path: Path) -> None:
     assert names(tmp_path) == ["library.json", "other"]
 
 
-@pytest.mark.parametrize("kind", ["folder", "pipe", "loop"])
+@pytest.mark.parametrize("kind", ["folder", "loop", *(["pipe"] if PIPES else [])])
 def test_refuses_what_is_no_regular_file(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "library.json"
     {"folder": path.mkdir, "pipe": lambda: os.mkfifo(path), "loop": lambda: path.symlink_to(path)}[kind]()
@@ -203,7 +204,9 @@ class TestCompareAndSwap:
         assert target.read_bytes() == b"somebody else's"
         assert names(tmp_path) == ["library.json"]
 
-    def test_a_file_changed_while_writing_stays(self, target: Path) -> None:
+    def test_a_file_changed_while_writing_stays(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(atomic, "exchange", lambda *_: pytest.fail("ours was live for a moment"))
+
         def chunks():
             yield NEW
             target.write_bytes(b"somebody else's")
@@ -396,6 +399,21 @@ class TestSweep:
 
         assert write_atomic(target, chunks()) == sha(NEW)
 
+    @pytest.mark.skipif(not LINUX, reason="flock")
+    def test_the_one_being_written_stays_where_files_cannot_be_locked(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_locks(*_: object) -> None:
+            raise OSError(errno.ENOLCK, "No locks available")
+
+        monkeypatch.setattr(atomic.fcntl, "flock", no_locks)
+        self.test_the_one_being_written_stays(target)
+
+    def test_a_write_sweeps_what_was_left(self, target: Path) -> None:
+        (target.parent / f".library.json.{self.dead_pid()}.tmp").write_bytes(b"part")
+        write_atomic(target, [NEW])
+        assert names(target.parent) == ["library.json"]
+
     def test_a_second_writer_in_the_same_process_is_refused(self, target: Path) -> None:
         def chunks():
             with pytest.raises(errors.EnvironmentFailed, match="being written by this process"):
@@ -449,6 +467,9 @@ def injected(strace: str, log: Path, call: str, fault: str) -> list[str]:
         ("fsync", "error=EIO:when=2", WRITE, 3, NEW),  # the folder: the swap was made
         ("fsync", "error=EINVAL:when=2", WRITE, 0, NEW),  # a filesystem that syncs no folders
         ("write", "error=EDQUOT:when=1", WRITE, 5, OLD),
+        ("write", "error=EIO:when=1", WRITE, 3, OLD),
+        ("write", "error=EFBIG:when=1", WRITE, 5, OLD),
+        ("fchmod", "error=ENOSPC:when=1", WRITE, 5, OLD),
         ("fchmod", "error=EPERM:when=1", WRITE, 3, OLD),
         ("flock", "error=ENOLCK:when=1", WRITE, 0, NEW),
         ("renameat2", "error=EIO:when=1", WRITE, 3, OLD),
@@ -484,6 +505,20 @@ def test_killed_at_each_call_the_file_is_old_or_new(strace: str, target: Path, t
             assert names(target.parent) == ["library.json"]
         assert number > 1, f"{call} was never met"
     assert kills >= 7
+    assert seen == {OLD, NEW}
+
+
+def test_interrupted_at_each_call_nothing_is_left(strace: str, target: Path, tmp_path: Path) -> None:
+    log = tmp_path.parent / f"{tmp_path.name}.log"
+    seen = set()
+    for call, most in (("write", 1), ("fsync", 2), ("fchmod", 1), ("flock", 1), ("renameat2", 1), ("unlink", 2)):
+        for number in range(1, most + 1):
+            target.write_bytes(OLD)
+            done = run_script(target, WRITE, strace=injected(strace, log, call, f"signal=INT:when={number}"))
+            assert "SIGINT" in log.read_text(), "the fault never fired"
+            assert "KeyboardInterrupt" in done.stderr
+            seen.add(target.read_bytes())
+            assert names(target.parent) == ["library.json"]
     assert seen == {OLD, NEW}
 
 
@@ -547,6 +582,7 @@ class TestReading:
         monkeypatch.setattr(hashes.os, "fstat", then_act)
         assert not read_whole(target).steady
 
+    @pytest.mark.skipif(not PIPES, reason="no named pipes here")
     def test_a_pipe_is_refused_at_once(self, tmp_path: Path) -> None:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(OSError, match="not a regular file"):

@@ -153,7 +153,7 @@ def test_sixteen_bits_use_their_whole_range(facts: DemoFacts):
 def test_awkward_names_are_there(facts: DemoFacts):
     names = " ".join(_files(facts.folder))
     for sign in ("[bold]x[/].png", "🎲", "\u200f", '"', "<b>", " "):
-        assert sign in names
+        assert originals.plain_name(sign) in names
 
 
 def test_the_bytes_do_not_depend_on_what_was_drawn_before(facts: DemoFacts):

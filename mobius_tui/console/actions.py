@@ -193,13 +193,13 @@ PANE_KEYS = {"1": "backups", "2": "migration", "3": "metrics", "4": "review", "6
 """The key that jumps to each pane."""
 
 _READING = (
-    Action(("slash",), "/", "filter", "filter", "Show only the lines of this pane that hold a text.", rank=6),
+    Action(("slash",), "/", "filter", "filter", "Show only the lines of this pane that hold a text.", rank=7),
     Action(
-        ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=7
+        ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=8
     ),
-    Action(("question_mark",), "?", "help", "help", "What each key does, and why some do nothing now.", rank=8),
+    Action(("question_mark",), "?", "help", "help", "What each key does, and why some do nothing now.", rank=9),
     Action(
-        ("q",), "q", "quit", "quit", "Close this console; the worker and what it runs go on without it.", rank=9
+        ("q",), "q", "quit", "quit", "Close this console; the worker and what it runs go on without it.", rank=20
     ),
     Action(("enter",), "enter", "open", "details", "Everything about the line under the cursor."),
     Action(("l",), "l", "level", "log level", "Show the logs from the next level on: debug, info, warning, error."),
@@ -222,23 +222,23 @@ _READING = (
 _WRITING = (
     Action(
         ("d",), "d", "dry_run", "dry run", "Start a dry run: hash everything, write only a report.",
-        able_to_hash, True, _start("dry-run"), rank=1,
+        able_to_hash, True, _start("dry-run"), rank=2,
     ),
     Action(
         ("M",), "M", "migrate", "migrate", "Start a migration: library.json after a verified backup. Asks first.",
-        able_to_hash, True, _start("migrate"), _ask_migration, rank=2,
+        able_to_hash, True, _start("migrate"), _ask_migration, rank=3,
     ),
     Action(
         ("p",), "p", "pause", "pause", "Pause the running job, or let it go on.",
-        able_to_pause, True, _pause, rank=3,
+        able_to_pause, True, _pause, rank=4,
     ),
     Action(
         ("C",), "C", "cancel", "cancel", "Cancel the running job; its finished work is kept. Asks first.",
-        able_to_cancel, True, _cancel, _ask_cancel, rank=4,
+        able_to_cancel, True, _cancel, _ask_cancel, rank=5,
     ),
     Action(
         ("b",), "b", "backup", "backup", "Make a verified backup of library.json now.",
-        able_to_write, True, _backup, rank=5,
+        able_to_write, True, _backup, rank=6,
     ),
     Action(
         ("W",), "W", "start_worker", "start worker", "Start a worker when none runs.",

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
+
 from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, Span, columns, fit, fit_middle, outside
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.view import Detail, labelled, long_time
 from mobius_tui.store.events import Event
 from mobius_tui.system.clock import clock_text
+
+
+def fit_message(message: str, width: int) -> str:
+    """A message in a width; a long path (``failed  PATH  REASON``) gives way in its middle, the rest at its end."""
+    text = outside(message)
+    parts = text.split("  ")
+    if cell_len(text) > width and len(parts) > 2:
+        parts[1] = fit_middle(parts[1], min(cell_len(parts[1]), width // 2))
+        text = "  ".join(parts)
+    return fit(text, width)
 
 
 def level_mark(level: str, glyphs: Glyphs) -> Span:
@@ -22,9 +34,7 @@ def level_mark(level: str, glyphs: Glyphs) -> Span:
 def event_line(event: Event, width: int, glyphs: Glyphs, _: Snapshot) -> Line:
     """Time, mark and message."""
     mark, role = level_mark(event.level, glyphs)
-    return columns(
-        [(clock_text(event.at), "muted"), (mark, role), (fit_middle(outside(event.message), width - 12), role)], 1
-    )
+    return columns([(clock_text(event.at), "muted"), (mark, role), (fit_message(event.message, width - 11), role)], 1)
 
 
 def event_line_with_source(event: Event, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
@@ -32,7 +42,7 @@ def event_line_with_source(event: Event, width: int, glyphs: Glyphs, snapshot: S
     if width < 60:
         return event_line(event, width, glyphs, snapshot)
     mark, role = level_mark(event.level, glyphs)
-    message = fit_middle(outside(event.message), width - 32)
+    message = fit_message(event.message, width - 31)
     return columns(
         [
             (clock_text(event.at), "muted"),

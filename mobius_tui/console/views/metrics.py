@@ -116,14 +116,14 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
 def _value_line(metric: Metric, width: int, glyphs: Glyphs) -> Line:
     over = metric.limit is not None and metric.value is not None and metric.value > metric.limit
     role = "bad" if over else "strong" if metric.value is not None else "muted"
-    mark = f"{glyphs.warn} over" if over else ""
     label = "limit" if metric.limit_shown and metric.label != "rate" else "scale" if metric.trend else ""
     right = f"{label} {metric.limit_shown}" if label else ""
-    parts: list[Span] = [(fit(metric.label, 9), ""), (fit(metric.shown, 9, right=True), role), (" ", ""), (mark, "bad")]
+    right = f"{glyphs.warn} {right}" if over else right
+    parts: list[Span] = [(fit(metric.label, 9), ""), (fit(metric.shown, 9, right=True), role), (" ", "")]
     gap = width - width_of(merge(parts)) - len(right)
     if gap < 1:
         return merge(parts)
-    return merge([*parts, (" " * gap, ""), (right, "muted")])
+    return merge([*parts, (" " * gap, ""), (right, "bad" if over else "muted")])
 
 
 def _nothing(_: object) -> str:

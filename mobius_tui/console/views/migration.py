@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mobius_tui.console.glyphs import Glyphs
-from mobius_tui.console.lines import BLANK, Line, Span, columns, outside, width_of, wrap
+from mobius_tui.console.lines import BLANK, Line, Span, columns, fit_middle, outside, width_of, wrap
 from mobius_tui.console.snapshot import Snapshot, migration_of, pausing
 from mobius_tui.console.views.events import event_detail, event_line, event_words
 from mobius_tui.console.views.view import View, brief_seconds, short_time
@@ -99,7 +99,7 @@ def _eta(job: Job, glyphs: Glyphs) -> str:
 def _counts(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
     total = glyphs.dash if job.total is None else f"{job.total:,}"
     parts: list[Span] = [
-        (f"{job.done:,}/{total}", ""),
+        (f"{job.done:,} images" if job.state == "done" else f"{job.done:,}/{total}", ""),
         (f"failed {job.failed:,}", "bad" if job.failed else ""),
         (f"missing {job.missing:,}" if job.missing else "", "warn"),
         (f"low {job.low:,}", ""),
@@ -132,6 +132,7 @@ def _story(job: Job, snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[Lin
         lines += _said(f"{glyphs.queued} {waits}", "muted" if snapshot.worker_alive else "warn", width)
     if job.error:
         lines += _said(f"{glyphs.bad} {outside(job.error)}", "bad" if job.state == "failed" else "warn", width, 2)
+    lines += _result(job, width, glyphs)
     by = columns(
         [
             (outside(job.phase) if job.active else f"took {_took(job, glyphs)}", ""),
@@ -141,6 +142,21 @@ def _story(job: Job, snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[Lin
         ]
     )
     return [*lines, by]
+
+
+def _result(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
+    """What a finished run found and wrote."""
+    if job.state != "done" or not job.summary:
+        return []
+    parts: list[Span] = []
+    if "duplicates" in job.summary:
+        parts.append((f"{glyphs.ok} {outside(job.summary['duplicates'])} duplicates", "ok"))
+    if job.summary.get("output"):
+        room = max(10, width - 30)
+        parts.append((f"wrote {fit_middle(outside(job.summary['output']), room).rstrip()}", ""))
+    if job.summary.get("backup"):
+        parts.append((f"backup {outside(job.summary['backup'])}", "muted"))
+    return [columns(parts)] if parts else []
 
 
 def _paused(job: Job, snapshot: Snapshot) -> str:

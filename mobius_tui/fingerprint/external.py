@@ -8,6 +8,7 @@ plausible picture.
 
 from __future__ import annotations
 
+import random
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from PIL import Image
 from mobius_tui.fingerprint.decode import DecodeFailed, Facts, NotOpened, load_luminance
 from mobius_tui.fingerprint.formats import sniff
 from mobius_tui.fingerprint.model import Limits
+from mobius_tui.fingerprint.whole import is_whole
 
 FFMPEG: Final = "ffmpeg"
 IMAGEMAGICK: Final = "ImageMagick"
@@ -124,20 +126,24 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
     name = sniff(data[:512])
     if name is None or name not in READERS:
         raise refused
-    if not _is_whole(data, name):
-        raise DecodeFailed(f"truncated: the {name} file ends before the picture does", "truncated")
+    if not is_whole(data, name):
+        raise DecodeFailed(_ends_early(name), "truncated")
     tools = external_tools()
     readers = [(tool, forced) for tool, forced in READERS[name] if tool in tools]
     deadline = time.monotonic() + limits.seconds * 0.9
     able = False
     for tool, forced in readers:
-        run = _decoded_by(tool, tools[tool], forced, data, limits, max(0.5, deadline - time.monotonic()))
+        run = _decoded_by(tool, tools[tool], forced, data, limits, deadline - time.monotonic())
         if run.why_stopped == "timeout":
             raise DecodeFailed(f"{tool} took longer than {limits.seconds:g} s over this {name} file", "timeout")
         if run.why_stopped == "too large":
             raise DecodeFailed("too large: decoded, it has more pixels than the limit", "too large")
-        if run.code == 0 and run.output and not run.complaint:
-            plane, facts = load_luminance(run.output, replace(limits, bytes=len(run.output)))
+        if _succeeded(run):
+            plane, facts = _picture_in(run, limits)
+            if tool == IMAGEMAGICK:
+                again = _decoded_by(tool, tools[tool], forced, data + _FILLER, limits, deadline - time.monotonic())
+                if not _succeeded(again) or _picture_in(again, limits)[0].tobytes() != plane.tobytes():
+                    raise DecodeFailed(_ends_early(name), "truncated")
             return plane, replace(facts, format=name)
         if any(word in run.complaint.lower() for word in _TOO_LARGE):
             raise DecodeFailed(f"{tool} needs more memory or pixels than one image may use", "too large")
@@ -150,6 +156,23 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
         raise DecodeFailed(f"a {name} file needs {wanted}, which {state}", "decoder missing")
     said = " and ".join(tool for tool, _ in readers)
     raise DecodeFailed(f"damaged, or of a kind that {said} cannot read: {name} file", "truncated")
+
+
+_FILLER: Final = random.Random(64).randbytes(1 << 16)
+"""Bytes after the end of a file. ImageMagick fills the gap of a cut file in silence; a reader that went past the end of
+the file reads these, and gives another picture or none."""
+
+
+def _succeeded(run: Run) -> bool:
+    return run.code == 0 and bool(run.output) and not run.complaint
+
+
+def _picture_in(run: Run, limits: Limits) -> tuple[Image.Image, Facts]:
+    return load_luminance(run.output, replace(limits, bytes=len(run.output)))
+
+
+def _ends_early(name: str) -> str:
+    return f"truncated: the {name} file ends before the picture does"
 
 
 def _decoded_by(tool: str, program: str, forced: str, data: bytes, limits: Limits, seconds: float) -> Run:
@@ -216,6 +239,7 @@ def run_bounded(arguments: list[str], data: bytes, folder: str, limits: Limits, 
     Returns:
         What it did; it is dead when this returns.
     """
+    seconds = max(0.1, seconds)
     # A 16-bit RGBA PNG at its worst is a little over 8 bytes a pixel.
     most = limits.pixels * 9 + 1_000_000
     command = arguments
@@ -281,53 +305,3 @@ def _feed(stream: IO[bytes], data: bytes) -> None:
             stream.write(data)
     except OSError:
         return  # it ended without reading everything; its exit code says the rest
-
-
-def _is_whole(data: bytes, name: str) -> bool:
-    """Whether a file is all there, for the formats that say so and whose decoders would fill a gap."""
-    if name == "OpenEXR":
-        return _is_whole_exr(data)
-    if name == "WEBP":
-        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
-    if data[4:8] not in {b"ftyp", b"JXL ", b"jP  "}:
-        return True
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
-        if size == 1:
-            size = int.from_bytes(data[at + 8 : at + 16], "big")
-        if size == 0:
-            return True
-        if size < 8:
-            return False
-        at += size
-    return at == len(data)
-
-
-_EXR_TILED, _EXR_DEEP, _EXR_PARTS = 0x200, 0x800, 0x1000
-
-
-def _is_whole_exr(data: bytes) -> bool:
-    """Whether every chunk of the offset table lies within the file (openexr.com, "OpenEXR File Layout")."""
-    flags = int.from_bytes(data[4:8], "little")
-    if flags & (_EXR_DEEP | _EXR_PARTS):
-        return False  # ffmpeg reads the first part at best
-    at = 8
-    while data[at : at + 1] not in {b"", b"\0"}:  # attributes: name, type, size, value
-        type_at = data.find(b"\0", at) + 1
-        size_at = data.find(b"\0", type_at) + 1
-        if not type_at or not size_at:
-            return False
-        at = size_at + 4 + int.from_bytes(data[size_at : size_at + 4], "little")
-    at += 1
-    # The table ends where the first chunk starts.
-    head = 20 if flags & _EXR_TILED else 8
-    end = len(data)
-    found = 0
-    while at + 8 <= end:
-        offset = int.from_bytes(data[at : at + 8], "little")
-        size = int.from_bytes(data[offset + head - 4 : offset + head], "little")
-        if not at < offset <= len(data) - head - size:
-            return False
-        end, at, found = min(end, offset), at + 8, found + 1
-    return found > 0

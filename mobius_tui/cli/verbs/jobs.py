@@ -42,13 +42,13 @@ def jobs(call: Call, every: bool, limit: int) -> int:
         call.say("no operation was ever started here" if every else "nothing is running (`mobius jobs --all`)")
         return 0
     rows = [(str(job.id), job.kind, _when(job), _how(job)) for job in found]
-    for line in table(rows, heads=("id", "kind", "since", "state"), right=[0], cut_end=True, width=screen_width()):
+    for line in table(rows, heads=("id", "kind", "started", "state"), right=[0], cut_end=True, width=screen_width()):
         show(line)
     return 0
 
 
 def _when(job: Job) -> str:
-    return clock.iso(job.finished_at or job.started_at or job.requested_at)
+    return clock.iso(job.started_at or job.requested_at)
 
 
 def _how(job: Job) -> str:

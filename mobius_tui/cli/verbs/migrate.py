@@ -128,7 +128,7 @@ def run_to_end(call: Call, ws: Workspace, options: MigrateOptions) -> Job:
         interrupts.clear_time_limit()
     if job.state == "done":
         return job
-    failure = _failure_of(job)
+    failure = _failure_of(job, options)
     if call.json:
         facts = {"run": job.run_id, "state": job.state, "exit_code": failure.exit_code, "error": job.error}
         show_json(facts)
@@ -147,10 +147,10 @@ class JobFailed(MobiusError):
         self.exit_code = job.exit_code or 2
 
 
-def _failure_of(job: Job) -> MobiusError:
+def _failure_of(job: Job, options: MigrateOptions) -> MobiusError:
     cause = interrupts.cause_of_stop()
     if cause is not None and job.state == "cancelled":
-        cause.fix = RESUMES
+        cause.fix = RESUMES.replace("again", "again without --fresh") if options.fresh else RESUMES
         return cause
     return JobFailed(job)
 

@@ -117,11 +117,13 @@ def candidates_for(new: ImageFacts, table: FactsTable, r: int) -> list[Candidate
         new image makes needless is not taken back: where it becomes the keeper of a group of equal hashes, candidates
         of the old keeper stand until the next full search.
     """
-    own = FactsTable((new,))
-    content = own.content
-    if not new.informative or len(_rows_of(table, content)):
+    if not new.informative:
         return []
     near, distance = neighbours_of(new.dhash, table.dhash, r)
+    # Equal content has an equal hash: it is among these, and all others need not be read.
+    own = np.frombuffer(new.sha256, dtype=">u8").astype(np.uint64)
+    if (table.content[:, near[distance == 0]] == own[:, None]).all(axis=0).any():
+        return []
     kept = table.informative[near]
     near, distance = near[kept], distance[kept]
     if not len(near):
@@ -161,10 +163,3 @@ def _one_row_a_content(table: FactsTable) -> NDArray[np.int64]:
     np.any(ordered[:, 1:] != ordered[:, :-1], axis=0, out=new[1:])
     # lexsort is stable, so the first of each run of equal content is its best row.
     return np.asarray(rows[np.sort(by_content[new])], np.int64)
-
-
-def _rows_of(table: FactsTable, content: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Rows of one content."""
-    rows = np.flatnonzero(table.content[0] == content[0])
-    same: NDArray[np.bool_] = (table.content[:, rows] == content).all(axis=0)
-    return rows[same]

@@ -341,6 +341,7 @@ def foreign(text: str) -> object:
     return top
 
 
+@settings(deadline=None)
 @given(catalogues())
 def test_nothing_to_change_gives_the_same_bytes(text: str) -> None:
     document = read(text)
@@ -348,6 +349,7 @@ def test_nothing_to_change_gives_the_same_bytes(text: str) -> None:
     assert written(document, [None] * len(document.entries)) == text
 
 
+@settings(deadline=None)
 @given(catalogues(), st.data())
 def test_what_is_not_owned_survives_and_what_is_owned_is_written(text: str, data: st.DataObject) -> None:
     document = read(text)
@@ -443,7 +445,3 @@ def test_node_reads_it(hostile: Path) -> None:
     assert seen["hashed"] == sum(n % 3 != 0 for n in range(len(HOSTILE)))
     assert seen["migration"]["schema_version"] == 1
     assert seen["duplicates"] == [[name, HOSTILE[0], 0] for name in HOSTILE[1:]]
-
-
-settings.register_profile("catalogue", deadline=None)
-settings.load_profile("catalogue")

@@ -262,13 +262,23 @@ class TestCompareAndSwap:
         assert target.read_bytes() == OLD
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError(errno.EIO, "broken"), MemoryError, TimeoutError])
-def test_nothing_is_left_when_the_content_fails(target: Path, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (MemoryError(), MemoryError),
+        (TimeoutError("the caller's own limit"), TimeoutError),
+        (OSError(errno.EIO, "broken"), errors.EnvironmentFailed),
+    ],
+)
+def test_nothing_is_left_when_the_content_fails(
+    target: Path, error: BaseException, raised: type[BaseException]
+) -> None:
     def chunks():
         yield NEW
         raise error
 
-    with pytest.raises((KeyboardInterrupt, MemoryError, TimeoutError, errors.EnvironmentFailed)):
+    with pytest.raises(raised):
         write_atomic(target, chunks())
     assert target.read_bytes() == OLD
     assert names(target.parent) == ["library.json"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.cli.progress_line import progress_line
-from mobius_tui.errors import BadInput, MobiusError
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.operations.options import MigrateOptions, default_options
 from mobius_tui.store.jobs import Job
 from mobius_tui.text import human_seconds, visible
@@ -62,6 +63,7 @@ def migrate(call: Call, /, **given: Any) -> int:
     ws = call.open(writes=True)
     options = options_from(ws, given)
     options.check()
+    _check_folder(options.temp_dir)
     job = run_to_end(call, ws, options)
     if call.json:
         show_json({"run": job.run_id, **job.summary})
@@ -98,6 +100,17 @@ def _from_here(name: str, text: str) -> str:
         return str(Path(text).expanduser().absolute())
     except RuntimeError:
         return str(Path(text).absolute())  # a file that is really called ~something
+
+
+def _check_folder(temp_dir: str | None) -> None:
+    if temp_dir is None:
+        return
+    if not Path(temp_dir).is_dir():
+        raise BadInput("--temp-dir is not a folder", where=visible(temp_dir), fix="make it first")
+    if not os.access(temp_dir, os.W_OK | os.X_OK):
+        raise EnvironmentFailed(
+            "--temp-dir may not be written", where=visible(temp_dir), fix="check its owner and mode"
+        )
 
 
 def run_to_end(call: Call, ws: Workspace, options: MigrateOptions) -> Job:

@@ -6,7 +6,7 @@
 Every measurement is a fresh process, so that its peak memory is its own; the subjects take turns within a round, and
 the median over the rounds counts. Memory is the peak beyond what the process held with its modules and the hashes
 loaded. The hashes are uniform, but one in ten is a copy of another with 0 to r + 2 bits flipped, so that there are
-pairs pairs to find and pairs to leave. Recall and false pairs are judged against brute force. Where all against all would
+pairs to find and pairs to leave. Recall and false pairs are judged against brute force. Where all against all would
 take brute force and faiss minutes (above --whole), they search for a sample of rows only and the time is scaled up:
 that is marked with ~, and only pairs with a row of that sample are judged. Ratios are of core seconds, which other work
 on the machine disturbs least; brute force uses one core, the others all.

@@ -2,8 +2,8 @@
 
 The table was fitted by ``benchmarks/fit_distance.py`` and says how often two images of different bytes show the same
 picture at that distance, in a library of look-alikes (1,252 informative images of cards, pages, tiles, photos and clip
-art; exact profile, Pillow 13.0). It is low even at 0, because pages with one word changed share a hash: a second look
-at the pixels has to decide.
+art; exact profile, Pillow 13.0). It is low even at 0, because cards of one deck and pages with one word changed share
+a hash: a second look at the pixels has to decide.
 """
 
 from __future__ import annotations

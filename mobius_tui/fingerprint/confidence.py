@@ -16,14 +16,14 @@ from mobius_tui.fingerprint.dhash import COLUMNS, ROWS
 NOISE: Final = 1.5
 """Standard deviation, in gray levels, that re-encoding and resizing add to a step (1.05 measured), with a margin."""
 
-LIMIT: Final = 0.12
-"""Below it an image is ``low_confidence``: blank images measure at most 0.06, the weakest page of text 0.13."""
+LIMIT: Final = 0.1
+"""Below it an image is ``low_confidence``: blank images measure at most 0.08, the weakest page of text 0.13."""
 
 TINY_SIDE: Final = 16
 """Pixels; with a shorter side a grid cell covers less than two pixels, and single pixels decide the bits."""
 
-_TINY_CAP = 0.1
-_PLAIN_CAP = 0.1
+_TINY_CAP = 0.08
+_PLAIN_CAP = 0.08
 _MINORITY = 3
 _FLAT_RANGE = 12
 _NEARLY_WHITE = 243

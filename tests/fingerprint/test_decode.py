@@ -229,7 +229,7 @@ def test_16_bits_are_scaled_not_clipped(format_name, factor):
 
 
 def test_16_bits_of_the_other_byte_order():
-    data = encoded(deep("I;16B", lambda value: value * 257), "TIFF")
+    data = encoded(deep("I;16B", lambda value: value * 256), "TIFF")
     assert load_exact(data, LIMITS)[0].tobytes() == picture("L").tobytes()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -45,11 +44,10 @@ def wait_for(ws: Workspace, number: int) -> Job:
 
 
 def open_files(pid: int) -> list[str]:
-    found = []
-    with contextlib.suppress(FileNotFoundError):  # it may end meanwhile
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            found.append(str(entry.readlink()))
-    return found
+    try:
+        return [str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    except FileNotFoundError:  # it has ended meanwhile
+        return []
 
 
 def without_run(ws: Workspace) -> bytes:

@@ -39,31 +39,55 @@ _KNOWN_TOKENS = re.compile(
     r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
 )
 _IN_ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@")
-_NAMED = re.compile(
-    r"(?i)([\"']?[\w.-]*(?:api[_-]?key|secret|password|passwd|token|credential|authorization|gps|latitude|longitude)"
-    r"[\w.-]*[\"']?\s*[:=]\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*'|\[[^\]]*\]|[^\s,;}\]]+)"
+_SECRET_NAME = (
+    r"[\w.-]*(?:api[_-]?key|secret|password|passwd|token|credential|authorization|gps|latitude|longitude)[\w.-]*"
 )
+_IS_SECRET = re.compile(rf"(?i){_SECRET_NAME}")
+_NAMED = re.compile(rf"(?i)([\"']?\b{_SECRET_NAME}[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s,;}}\]]+)")
 
 
 def redacted(text: str) -> str:
     """A text without e-mail addresses, tokens, keys, positions and the names of home folders.
 
     Args:
-        text: Anything, JSON included; it stays JSON.
+        text: Lines of words, or of JSON objects, which stay such.
 
     Returns:
         The text with marks such as ``[e-mail]`` and ``~`` in their place.
     """
+    return "".join(_redacted_line(line) for line in text.splitlines(keepends=True))
+
+
+def redacted_value(value: object) -> object:
+    """JSON data with every string redacted, and hidden what a secret's name stands before."""
+    if isinstance(value, str):
+        return _redacted_words(value)
+    if isinstance(value, dict):
+        return {
+            _redacted_words(str(name)): "[hidden]" if _IS_SECRET.fullmatch(str(name)) else redacted_value(item)
+            for name, item in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [redacted_value(item) for item in value]
+    return value
+
+
+def _redacted_line(line: str) -> str:
+    if line.startswith("{"):
+        try:
+            return json.dumps(redacted_value(json.loads(line))) + "\n"
+        except (ValueError, RecursionError):
+            pass
+    return _redacted_words(line)
+
+
+def _redacted_words(text: str) -> str:
     text = _IN_ADDRESS.sub(r"\1[login]@", text)
-    text = _NAMED.sub(_hidden_value, text)
     text = _BEARER.sub(r"\1 [token]", text)
     text = _KNOWN_TOKENS.sub("[token]", text)
-    text = _MAIL.sub(lambda found: found[0] if found[0].startswith("[login]") else "[e-mail]", text)
+    text = _NAMED.sub(r"\1[hidden]", text)
+    text = _MAIL.sub("[e-mail]", text)
     return _HOMES.sub("~", text)
-
-
-def _hidden_value(found: re.Match[str]) -> str:
-    return found[1] + ('"[hidden]"' if found[2][:1] in {'"', "["} or found[1].lstrip()[:1] == '"' else "[hidden]")
 
 
 def write_bundle(ws: Workspace, findings: Sequence[Finding]) -> Path:
@@ -84,7 +108,7 @@ def write_bundle(ws: Workspace, findings: Sequence[Finding]) -> Path:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, text in _parts(ws, findings):
-            data = redacted(text).encode("utf-8", "backslashreplace")
+            data = text.encode("utf-8", "backslashreplace")
             member = tarfile.TarInfo(f"{path.name.removesuffix('.tar.gz')}/{name}")
             member.size, member.mtime, member.mode = len(data), int(at), 0o600
             archive.addfile(member, io.BytesIO(data))
@@ -115,11 +139,12 @@ def _parts(ws: Workspace, findings: Sequence[Finding]) -> Iterator[tuple[str, st
     except OSError as error:
         yield "history.json", _json({"error": str(error)})
     for path in _logs(ws):
-        yield f"logs/{path.name}", _end_of(path)
+        yield f"logs/{path.name}", redacted(_end_of(path))
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, indent=1, default=str) + "\n"
+    plain = json.loads(json.dumps(value, default=str))
+    return json.dumps(redacted_value(plain), indent=1) + "\n"
 
 
 def _versions() -> dict[str, object]:

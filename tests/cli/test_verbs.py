@@ -255,6 +255,7 @@ def test_check_of_another_file_needs_no_workspace_and_makes_none(mobius: Mobius,
 @pytest.mark.parametrize("text", ["[]", "{}", '{"images": [{"path": "a"}, {"path": "./a"}]}', '{"images": [NaN]}', "{"])
 def test_check_of_an_invalid_catalogue_is_exit_1_with_the_place(mobius: Mobius, ws: Path, text: str) -> None:
     (ws / "library" / "library.json").write_text(text)
+    os.utime(ws / "library" / "library.json", (1_000_000_000, 1_000_000_000))  # nobody is writing it
     answer = mobius("check", "--workspace", ws)
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert "library.json" in answer.err

@@ -176,10 +176,10 @@ def test_the_listener_would_notice(listener):
 
 def hostile_files(folder, port, kinds_a_signature=2):
     """Every text as it is, and each signature with some of the texts after it."""
-    secret = folder / "secret.txt"
+    secret = folder / "secret.ts"
     secret.write_text("the secret")
     texts = {
-        kind: text.format(url=f"http://127.0.0.1:{port}/x.png", secret=secret, port=port).encode()
+        kind: text.format(url=f"http://127.0.0.1:{port}/x.ts", secret=secret, port=port).encode()
         for kind, text in CALLS_OUT.items()
     }
     pairs = [("none", kind) for kind in texts]
@@ -235,7 +235,7 @@ def test_no_connection_and_no_foreign_file_by_the_system_calls(tmp_path, listene
     assert "execve(" in calls
     assert any(name in calls for name in ("ffmpeg", "convert", "magick")), "a program was run at all"
     assert f"htons({port})" not in calls
-    assert "secret.txt" not in calls
+    assert "secret.ts" not in calls
     assert not visits
 
 

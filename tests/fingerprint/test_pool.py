@@ -144,16 +144,23 @@ def test_a_killed_owner_leaves_no_idle_processes(tmp_path, pictures):
     _owner_killed(pictures[0], 600.0, tmp_path)
 
 
-def _owner_killed(path, seconds, marker):
+def test_ctrl_c_ends_a_hanging_run_at_once(tmp_path):
+    marker = tmp_path / "hanging"
+    _owner_killed(_bad(tmp_path, b"HANG" + os.fsencode(marker)), 600.0, marker, signal.SIGINT)
+
+
+def _owner_killed(path, seconds, marker, how=signal.SIGKILL):
     script = Path(__file__).with_name("owner.py")
     root = Path(__file__).parents[2]
     environment = {**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{script.parent}"}
     command = [sys.executable, str(script), path, str(seconds), str(marker)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True) as owner:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment, text=True
+    ) as owner:
         children = [int(word) for word in owner.stdout.readline().split()]
         assert len(children) == 2
         watched = [os.pidfd_open(child) for child in children]
-        owner.send_signal(signal.SIGKILL)
+        owner.send_signal(how)
     for descriptor in watched:
         ready, _, _ = select.select([descriptor], [], [], 30)
         assert ready, "a decoding process outlived its owner"

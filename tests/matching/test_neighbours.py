@@ -242,3 +242,23 @@ def test_a_search_heeds_a_call_to_stop() -> None:
     # Not one pair is within reach, and still the search can be ended.
     with pytest.raises(Enough):
         list(pairs_within(np.array([0, 2**64 - 1], np.uint64), 1, heed=stop))
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_memory_does_not_grow_with_the_number_of_pairs(index: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import tracemalloc
+
+    # 8,000 hashes that share all bits but 13: 32 million pairs, half a gigabyte if they were held.
+    distinct = np.arange(8000, dtype=np.uint64) << np.uint64(48)
+    if index:
+        plan = multi_index.make_plan(distinct, 13)
+        monkeypatch.setattr(neighbours, "_worthwhile_plan", lambda hashes, r: plan)
+    tracemalloc.start()
+    try:
+        pairs = sum(len(block.left) for block in pairs_within(distinct, 13, threads=2))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert pairs == 8000 * 7999 // 2
+    print(f"peak {peak / 2**20:.0f} MB")
+    assert peak < 300 * 2**20

@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from mobius_tui.catalogue.faults import MAX_DEPTH, first_fault, line_and_column
@@ -105,12 +105,12 @@ class Document:
     """
 
     origin: str
-    text: str
-    entries: list[Entry]
+    text: str = field(repr=False)
+    entries: list[Entry] = field(repr=False)
     members: Mapping[str, Member]
     opening: int
     migration: Mapping[str, Any] | None
-    duplicates: list[dict[str, Any]]
+    duplicates: list[dict[str, Any]] = field(repr=False)
 
     @property
     def schema_version(self) -> int:

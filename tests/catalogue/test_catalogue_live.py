@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,3 +126,18 @@ def test_a_file_without_permission(path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(errors.EnvironmentFailed, match="Permission denied") as caught:
         read_catalogue(path)
     assert errors.exit_code_of(caught.value) == 3
+
+
+def test_a_catalogue_is_read_and_written_with_the_standard_library_alone(path: Path) -> None:
+    path.write_bytes(GOOD)
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r}); path = {str(path)!r}\n"
+        "from pathlib import Path\n"
+        "from mobius_tui.catalogue import document, live, render, walk\n"
+        "from mobius_tui.recovery.atomic import write_atomic\n"
+        "loaded = live.read_catalogue(Path(path))\n"
+        "fields = [document.OwnedFields('0' * 16, 0.5, 'ok')]\n"
+        "write_atomic(Path(path), render.render(loaded.document, fields), expect=loaded.sha256)\n"
+    )
+    subprocess.run([sys.executable, "-S", "-E", "-B", "-c", script], check=True, timeout=60)
+    assert read_catalogue(path).document.entries[0].dhash == "0" * 16

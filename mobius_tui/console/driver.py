@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import selectors
 import sys
 import termios
@@ -23,8 +22,9 @@ MOST_BACKLOG = 1_000_000
 """Bytes kept for a terminal that does not read; what comes after is left out, and all is painted anew later."""
 
 _PIECE = 4096
-_OLD_MOUSE = re.compile(rb"\x1b\[M...", re.DOTALL)
-_OLD_MOUSE_BEGUN = re.compile(rb"\x1b(\[(M.{0,2})?)?\Z", re.DOTALL)
+_CSI = b"\x1b["
+_REPORT = ord("M")
+_REPORT_BYTES = 3
 
 
 class PatientWriter:
@@ -109,18 +109,31 @@ class TolerantInput:
 
     def __init__(self) -> None:
         self._decode = getincrementaldecoder("utf-8")("ignore").decode
-        self._held = b""
+        self._begun = b""
+        self._swallow = 0
 
     def feed(self, data: bytes) -> str:
-        """The text of some bytes; an unfinished sequence is kept for the next call."""
-        data = _OLD_MOUSE.sub(b"", self._held + data)
-        begun = _OLD_MOUSE_BEGUN.search(data)
-        # A lone ESC may be the key itself: only what is surely an old report, or nothing, is held back.
-        if begun and begun.group(0).startswith(b"\x1b[M"):
-            data, self._held = data[: begun.start()], begun.group(0)
-        else:
-            self._held = b""
-        return self._decode(data)
+        """The text of some bytes; what is surely the rest of an old mouse report is dropped, however it was cut."""
+        kept = bytearray()
+        held = 0  # bytes of a begun sequence that are in ``kept`` and not given away yet
+        for byte in data:
+            if self._swallow:
+                self._swallow -= 1
+                continue
+            if self._begun == _CSI and byte == _REPORT:
+                del kept[len(kept) - held :]
+                self._begun, self._swallow, held = b"", _REPORT_BYTES, 0
+                continue
+            kept.append(byte)
+            begun = self._begun + bytes((byte,))
+            if _CSI.startswith(begun):
+                self._begun, held = begun, held + 1
+            elif byte == _CSI[0]:
+                self._begun, held = _CSI[:1], 1
+            else:
+                self._begun, held = b"", 0
+        # A begun sequence is given away too: a lone ESC may be the key itself.
+        return self._decode(bytes(kept))
 
 
 class TerminalDriver(LinuxDriver):

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -274,18 +275,22 @@ def test_input_that_nobody_reads_does_not_block(tmp_path):
 
 
 @with_magick
-def test_imagemagicks_policy_is_ours():
-    pdf = b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n"
-    svg = b"<svg xmlns='http://www.w3.org/2000/svg' width='64' height='64'><rect width='32' height='64'/></svg>"
-    for coder, data in (("PDF", pdf), ("SVG", svg), ("MSVG", svg)):
+def test_imagemagicks_policy_allows_one_format():
+    buffer = io.BytesIO()
+    picture().save(buffer, "GIF")
+    drawing = b"viewbox 0 0 64 64\nrectangle 1,1 30,30\n"
+    for coder, data, allowed in (
+        ("GIF", buffer.getvalue(), "GIF"),
+        ("GIF", buffer.getvalue(), "PSD"),
+        ("MVG", drawing, "PSD"),
+    ):
         arguments = external._imagemagick(TOOLS["ImageMagick"], coder, LIMITS)
-        import tempfile
-
         with tempfile.TemporaryDirectory() as folder:
-            Path(folder, "policy.xml").write_text(external._policy("PSD"), encoding="ascii")
+            Path(folder, "policy.xml").write_text(external._policy(allowed), encoding="ascii")
             run = run_bounded(arguments, data, folder, LIMITS, 20.0)
-        assert run.code != 0
-        assert not run.output
+        assert (run.code == 0) == (coder == allowed)
+        assert bool(run.output) == (coder == allowed)
+        assert (b"security policy" in run.complaint) == (coder != allowed)
 
 
 def test_every_format_they_may_read_is_told_by_its_signature():

@@ -182,3 +182,9 @@ def test_a_closed_pool_refuses_work(pictures):
     running.close()
     with pytest.raises(Cancelled, match="closed"):
         list(running.map([Task(pictures[0])]))
+
+
+def test_names_that_are_not_utf8_go_through(pictures, tmp_path):
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.png")
+    Path(pictures[0]).rename(odd)
+    assert _run([odd, pictures[1]])[odd].status == "ok"

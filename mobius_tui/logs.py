@@ -74,7 +74,8 @@ class JsonLog:
             if self._torn:
                 self.dropped += 1
             if self._rotate and os.fstat(descriptor).st_size > ROTATE_BYTES:
-                self._shift(descriptor)
+                with contextlib.suppress(OSError):  # the record is written; the next one tries again
+                    self._shift(descriptor)
         finally:
             os.close(descriptor)
 

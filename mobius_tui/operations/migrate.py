@@ -15,7 +15,7 @@ from mobius_tui.catalogue.walk import Problem
 from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource, ProcessingFailed, exit_code_of
 from mobius_tui.operations.backup import backup_beside, backup_now
 from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, owned_fields
-from mobius_tui.operations.hashing import Manner, fingerprint_all, setup_for
+from mobius_tui.operations.hashing import DETAILS, Manner, fingerprint_all, setup_for
 from mobius_tui.operations.inventory import Result, Setup, plan_work
 from mobius_tui.operations.library import Library, choose, load_library
 from mobius_tui.operations.matches import Waiting, exact_duplicates, exact_prints, has_dhash, waiting_pairs
@@ -25,6 +25,7 @@ from mobius_tui.operations.report import write_report
 from mobius_tui.operations.review_export import export_queue, queued_pairs
 from mobius_tui.operations.targets import is_live, target_of
 from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
+from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import write_meta, writing
 from mobius_tui.store.known import started_at
@@ -70,10 +71,11 @@ def migrate(
     effort = Effort(time.monotonic())
     target = target_of(ws, options)
     with contextlib.ExitStack() as held:
-        if target is not None:
-            held.enter_context(catalogue_lock(target, ws.actor, f"migration {progress.run_id}"))
         for attempt in range(_ATTEMPTS):
-            findings = _find_out(ws, connection, options, progress, effort)
+            library = _read(ws, options, progress)
+            if target is not None and attempt == 0:
+                held.enter_context(catalogue_lock(target, ws.actor, f"migration {progress.run_id}"))
+            findings = _find_out(ws, connection, library, options, progress, effort)
             if target is None:
                 waiting = _match(ws, connection, findings, options, progress, effort)
                 return _report(ws, findings, waiting, options, progress, effort)
@@ -89,12 +91,27 @@ def migrate(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _find_out(
-    ws: Workspace, connection: sqlite3.Connection, options: MigrateOptions, progress: Progress, effort: Effort
-) -> Findings:
-    """Read the catalogue, walk the folder, fingerprint the images, group the byte-identical ones."""
+def _read(ws: Workspace, options: MigrateOptions, progress: Progress) -> Library:
+    """Read the catalogue and walk the folder; files that will get no entry are told of."""
     progress.phase("reading catalogue and folder")
     library = load_library(ws, options, lambda problem: _tell_problem(progress, problem))
+    if not options.add:
+        for name in library.unnamed[:DETAILS]:
+            progress.event("info", "unnamed", f"no entry  {name}", path=name)
+        if len(library.unnamed) > DETAILS:
+            progress.event("info", "details_end", f"{len(library.unnamed) - DETAILS:,} more files without an entry")
+    return library
+
+
+def _find_out(
+    ws: Workspace,
+    connection: sqlite3.Connection,
+    library: Library,
+    options: MigrateOptions,
+    progress: Progress,
+    effort: Effort,
+) -> Findings:
+    """Fingerprint the images and group the byte-identical ones."""
     chosen = choose(library, options)
     manner = _manner(ws, connection, options, progress, effort)
     if not options.dry_run:
@@ -270,6 +287,8 @@ def _back_up(
     in_place = os.path.realpath(target) == os.path.realpath(library.source)
     if not options.backup or not (live or in_place) or not target.exists():
         return None, None
+    if in_place and sha256_file(target) != library.sha256:
+        raise Changed("the catalogue was changed since it was read, nothing was written", fix="run it again")
     reason = f"before {progress.run_id}"
     if live:
         made = backup_now(ws, reason, images=library.entries, run_id=progress.run_id)

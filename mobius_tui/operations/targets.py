@@ -19,11 +19,15 @@ def target_of(ws: Workspace, options: MigrateOptions) -> Path | None:
         BadInput: The named output cannot be meant, or the live catalogue would get paths that mean another folder.
     """
     source = source_of(ws, options)
+    if options.input and not source.exists():
+        raise BadInput("there is no such catalogue", where=visible(str(source)))
     if options.output:
         _check_output(Path(options.output).absolute(), ws, source, dry_run=options.dry_run)
     if options.dry_run:
         return None
     target = Path(options.output).absolute() if options.output else source
+    if not target.parent.is_dir():
+        raise BadInput("there is no folder for the catalogue", where=visible(str(target)), fix="make it first")
     if is_live(ws, target) and os.path.realpath(source.parent) != os.path.realpath(ws.catalogue.parent):
         raise BadInput(
             "this would write paths of another folder into the live catalogue",

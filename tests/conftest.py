@@ -1,0 +1,69 @@
+"""What every test may use: a workspace with generated images, and running an operation in it."""
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from pictures import picture, put
+
+from mobius_tui.operations.options import default_options
+from mobius_tui.operations.run import run_in_foreground
+from mobius_tui.store.database import open_database
+from mobius_tui.store.jobs import Job
+from mobius_tui.workspace import Workspace, init_workspace, open_workspace
+
+Opened = Callable[..., Workspace]
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> Opened:
+    """Make a workspace: ``make(files, name=..., **settings)``; files by name, or how many pictures."""
+
+    def make(files: dict[str, bytes] | int = 4, name: str = "ws", **settings: object) -> Workspace:
+        root = tmp_path / name
+        init_workspace(root)
+        if isinstance(files, int):
+            files = {f"deck/{number:02d}.png": picture(number) for number in range(files)}
+        put(root / "library", files)
+        return open_workspace(root, {"parallel": 1, **settings}, {}, "tester")
+
+    return make
+
+
+@pytest.fixture
+def store() -> Iterator[Callable[[Workspace], sqlite3.Connection]]:
+    """Open a workspace's database; closed at the end of the test."""
+    opened: dict[Path, sqlite3.Connection] = {}
+
+    def open_store(ws: Workspace) -> sqlite3.Connection:
+        if ws.database not in opened:
+            opened[ws.database] = open_database(ws.database)
+        return opened[ws.database]
+
+    yield open_store
+    for connection in opened.values():
+        connection.close()
+
+
+@pytest.fixture
+def run() -> Callable[..., Job]:
+    """Run an operation to its end: ``run(ws, kind="migrate", on_tick=..., stopping=..., **options)``."""
+
+    def run_one(ws: Workspace, kind: str = "migrate", **given: object) -> Job:
+        surroundings = {name: given.pop(name) for name in ("on_tick", "stopping", "reason") if name in given}
+        options = replace(default_options(ws), **given)
+        with closing(open_database(ws.database)) as connection:
+            return run_in_foreground(ws, connection, kind, options.to_json(), **surroundings)
+
+    return run_one
+
+
+@pytest.fixture
+def root_only() -> None:
+    """Skip where this process may not mount a filesystem."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        pytest.skip("mounting a small filesystem needs root")

@@ -1,0 +1,271 @@
+"""Catalogue backups: whole, verified, never overwritten, and what verification tells apart."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource, ProcessingFailed
+from mobius_tui.recovery import backups as backups_module
+from mobius_tui.recovery.atomic import Changed
+from mobius_tui.recovery.backups import PREFIX, create_backup, list_backups, require_good, verify_backup
+from mobius_tui.system import clock
+
+CATALOGUE = b'{"images": [{"path": "a.png"}]}'
+NOON = 1_790_000_000.0
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    path = tmp_path / "library.json"
+    path.write_bytes(CATALOGUE)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "backups"
+
+
+def make(catalogue, folder, **details):
+    return create_backup(catalogue, folder, reason="test", who="anna", details=details)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_backup_and_its_side_files(catalogue, folder):
+    backup = make(catalogue, folder, images=1, mobius="9.9")
+    assert backup.name == PREFIX + clock.stamp(backup.at)
+    assert names(folder) == [backup.name, f"{backup.name}.meta.json", f"{backup.name}.sha256"]
+    assert backup.path.read_bytes() == CATALOGUE
+    assert (backup.state, backup.images, backup.size, backup.who) == ("verified", 1, len(CATALOGUE), "anna")
+    meta = json.loads((folder / f"{backup.name}.meta.json").read_bytes())
+    assert (meta["reason"], meta["mobius"], meta["sha256"]) == ("test", "9.9", hashlib.sha256(CATALOGUE).hexdigest())
+    assert list_backups(folder) == [backup]
+
+
+def test_sha256sum_accepts_it_from_inside_the_folder_and_after_copying(catalogue, folder, tmp_path):
+    backup = make(catalogue, folder)
+    copied = folder.rename(tmp_path / "elsewhere")
+    command = ["sha256sum", "-c", f"{backup.name}.sha256"]
+    said = subprocess.run(command, cwd=copied, check=True, capture_output=True, text=True)
+    assert said.stdout == f"{backup.name}: OK\n"
+    (copied / backup.name).write_bytes(CATALOGUE + b" ")
+    assert subprocess.run(command, cwd=copied, capture_output=True, check=False).returncode != 0
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_modes_are_0640_or_tighter(catalogue, folder, umask):
+    before = os.umask(umask)
+    try:
+        make(catalogue, folder)
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o027 == 0
+    assert all(path.stat().st_mode & 0o137 == 0 for path in folder.iterdir())
+
+
+def test_taken_stamp_waits_for_the_next_second(catalogue, folder, monkeypatch):
+    now = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(backups_module.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    first = make(catalogue, folder)
+    kept = {path: path.read_bytes() for path in folder.iterdir()}
+    catalogue.write_bytes(CATALOGUE + b"\n")
+    second = make(catalogue, folder)
+    assert second.at == first.at + 1
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+@pytest.mark.parametrize("side", ["", ".sha256", ".meta.json"])
+def test_any_file_of_a_backup_takes_its_stamp(catalogue, folder, monkeypatch, side):
+    now = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(backups_module.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    folder.mkdir()
+    taken = folder / f"{PREFIX}{clock.stamp(NOON)}{side}"
+    taken.write_bytes(b"mine")
+    assert make(catalogue, folder).at == NOON + 1
+    assert taken.read_bytes() == b"mine"
+
+
+def test_faster_process_keeps_its_stamp(catalogue, folder, monkeypatch):
+    """Both saw the stamp free; the other one wrote its hash file first."""
+    now = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    name = PREFIX + clock.stamp(NOON)
+    real = backups_module.write_atomic
+
+    def write(target, *arguments, **named):
+        if target.name == f"{name}.sha256" and not target.exists():
+            target.write_bytes(b"theirs")
+            now[0] += 1
+        return real(target, *arguments, **named)
+
+    monkeypatch.setattr(backups_module, "write_atomic", write)
+    assert make(catalogue, folder).name != name
+    assert (folder / f"{name}.sha256").read_bytes() == b"theirs"
+
+
+def test_two_processes_at_once_make_two_backups(catalogue, folder):
+    code = (
+        "import sys; from pathlib import Path; from mobius_tui.recovery.backups import create_backup\n"
+        "sys.stdin.readline(); print(create_backup(Path(sys.argv[1]), Path(sys.argv[2]), reason='', who='').name)"
+    )
+    command = [sys.executable, "-c", code, catalogue, folder]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    made = {process.communicate(timeout=60)[0].strip() for process in both}
+    assert len(made) == 2
+    assert {backup.name for backup in list_backups(folder)} == made
+    assert {verify_backup(folder, name).state for name in made} == {"good"}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_killed_in_the_middle_leaves_no_backup_without_side_files(catalogue, folder, step):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from mobius_tui.recovery import atomic, backups\n"
+        "real, done = atomic._put_in_place, []\n"
+        "def put(*arguments):\n"
+        "    done.append(1)\n"
+        "    if len(done) == int(sys.argv[3]): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    real(*arguments)\n"
+        "atomic._put_in_place = put\n"
+        "backups.create_backup(Path(sys.argv[1]), Path(sys.argv[2]), reason='', who='')"
+    )
+    command = [sys.executable, "-c", code, catalogue, folder, str(step)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert list_backups(folder) == []
+    backup = make(catalogue, folder)
+    assert list_backups(folder) == [backup]
+    assert not [name for name in names(folder) if name.startswith(".")], "what the killed one left is swept"
+
+
+def test_catalogue_that_changes_meanwhile_leaves_nothing(catalogue, folder, monkeypatch):
+    real = backups_module._chunks
+
+    def chunks(path):
+        path.write_bytes(CATALOGUE + b" ")
+        yield from real(path)
+
+    monkeypatch.setattr(backups_module, "_chunks", chunks)
+    with pytest.raises(Changed):
+        make(catalogue, folder)
+    assert names(folder) == []
+
+
+def test_no_space_leaves_nothing(catalogue, folder, monkeypatch):
+    real = backups_module.write_atomic
+
+    def write(target, *arguments, **named):
+        if not target.name.endswith((".sha256", ".json")):
+            raise OutOfResource("full")
+        return real(target, *arguments, **named)
+
+    monkeypatch.setattr(backups_module, "write_atomic", write)
+    with pytest.raises(OutOfResource):
+        make(catalogue, folder)
+    assert names(folder) == []
+
+
+def test_nothing_to_back_up(folder, tmp_path):
+    with pytest.raises(BadInput, match="no catalogue"):
+        make(tmp_path / "library.json", folder)
+    assert not folder.exists()
+
+
+def test_folder_that_cannot_be_made(catalogue, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFailed, match="cannot be made"):
+        make(catalogue, tmp_path / "file" / "backups")
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[3] ^= 1
+    path.write_bytes(data)
+
+
+def unreadable(path: Path) -> None:
+    """What root cannot read either: a folder in its place."""
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "side", "state", "word"),
+    [
+        (lambda path: None, "", "good", "sha256sum -c"),
+        (flip, "", "corrupt", "its hash is"),
+        (lambda path: path.write_bytes(b""), "", "corrupt", "its hash is"),
+        (Path.unlink, "", "missing", "the backup file is missing"),
+        (unreadable, "", "unreadable", "cannot be read"),
+        (Path.unlink, ".sha256", "missing", "its .sha256 file is missing"),
+        (unreadable, ".sha256", "unreadable", "cannot be read"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), ".sha256", "corrupt", "holds no hash"),
+        (lambda path: path.write_bytes(b""), ".sha256", "corrupt", "holds no hash"),
+        (Path.unlink, ".meta.json", "good", "good"),
+        (lambda path: path.write_bytes(b"[1"), ".meta.json", "good", "good"),
+    ],
+)
+def test_verification_tells_apart(catalogue, folder, spoil, side, state, word):
+    backup = make(catalogue, folder)
+    spoil(folder / f"{backup.name}{side}")
+    verdict = verify_backup(folder, backup.name)
+    assert (verdict.state, verdict.name) == (state, backup.name)
+    assert word in verdict.sentence
+    if state == "good":
+        require_good(folder, backup.name)
+        assert list_backups(folder)[0].state == "verified"
+    else:
+        with pytest.raises(ProcessingFailed, match=state):
+            require_good(folder, backup.name)
+
+
+def test_right_hash_of_something_that_is_no_catalogue_is_corrupt(catalogue, folder):
+    catalogue.write_bytes(b'{"images": 3}')
+    assert verify_backup(folder, make(catalogue, folder).name).state == "corrupt"
+    catalogue.write_bytes(b"not JSON")
+    assert verify_backup(folder, make(catalogue, folder).name).state == "corrupt"
+
+
+def test_corrupt_backup_is_listed_as_such_and_a_mended_one_as_verified(catalogue, folder):
+    backup = make(catalogue, folder)
+    flip(backup.path)
+    assert verify_backup(folder, backup.name).state == "corrupt"
+    assert [one.state for one in list_backups(folder)] == ["corrupt"]
+    flip(backup.path)
+    verify_backup(folder, backup.name)
+    assert [one.state for one in list_backups(folder)] == ["verified"]
+
+
+def test_listing_is_newest_first_and_passes_over_strangers(catalogue, folder, monkeypatch):
+    for at in (NOON + 5, NOON, NOON + 9):
+        monkeypatch.setattr(clock, "now", lambda at=at: at)
+        make(catalogue, folder)
+    (folder / "README.md").write_text("")
+    (folder / f"{PREFIX}yesterday").write_text("")
+    (folder / f"{PREFIX}{clock.stamp(NOON + 1)}").write_text("found somewhere")
+    listed = list_backups(folder)
+    assert [backup.at - NOON for backup in listed] == [9, 5, 1, 0]
+    assert [backup.state for backup in listed] == ["verified", "verified", "missing side file", "verified"]
+    assert list_backups(folder / "nowhere") == []
+
+
+def test_verification_of_a_folder_that_cannot_be_written(catalogue, folder, monkeypatch):
+    backup = make(catalogue, folder)
+
+    def write(*arguments, **named):
+        raise OutOfResource("full")
+
+    monkeypatch.setattr(backups_module, "write_atomic", write)
+    assert verify_backup(folder, backup.name).state == "good"

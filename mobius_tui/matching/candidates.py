@@ -124,10 +124,6 @@ def candidates_for(new: ImageFacts, table: FactsTable, r: int) -> list[Candidate
     own = np.frombuffer(new.sha256, dtype=">u8").astype(np.uint64)
     if (table.content[:, near[distance == 0]] == own[:, None]).all(axis=0).any():
         return []
-    kept = table.informative[near]
-    near, distance = near[kept], distance[kept]
-    if not len(near):
-        return []
     both = table.picked(near, new)
     newest = len(near)
     best = _one_row_a_content(both)

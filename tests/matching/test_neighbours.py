@@ -260,5 +260,21 @@ def test_memory_does_not_grow_with_the_number_of_pairs(index: bool, monkeypatch:
     finally:
         tracemalloc.stop()
     assert pairs == 8000 * 7999 // 2
-    print(f"peak {peak / 2**20:.0f} MB")
     assert peak < 300 * 2**20
+
+
+def test_a_slow_reader_is_not_run_far_ahead_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_out = 0
+    whole = neighbours._brute_work
+
+    def counted(hashes: NDArray[np.uint64], r: int) -> object:
+        nonlocal handed_out
+        for task in whole(hashes, r):
+            handed_out += 1
+            yield task
+
+    monkeypatch.setattr(neighbours, "_brute_work", counted)
+    blocks = pairs_within(np.arange(8000, dtype=np.uint64), 64, threads=2)
+    next(blocks)
+    assert 1 < handed_out <= 6
+    assert sum(1 for _ in blocks) > 100

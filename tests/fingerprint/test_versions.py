@@ -35,3 +35,12 @@ def test_hashing_brings_along_none_of_the_heavy_packages():
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_a_replaced_program_changes_the_environment(monkeypatch, tmp_path):
+    program = tmp_path / "ffmpeg"
+    program.write_bytes(b"one")
+    monkeypatch.setattr(versions, "external_tools", lambda: {"ffmpeg": str(program)})
+    before = failure_environment(Limits())
+    program.write_bytes(b"another")
+    assert failure_environment(Limits()) != before

@@ -117,7 +117,7 @@ def _ask_migration(snapshot: Snapshot) -> Question:
     return Question(
         f"Migrate {many} of {snapshot.environment}?",
         (
-            "Writes library.json in place, after a verified backup. d would only write a report.",
+            "Writes library.json in place, after a verified backup; d only writes a report.",
             "It can be paused and cancelled; finished images are not decoded again.",
         ),
         "Start migration",

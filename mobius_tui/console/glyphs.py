@@ -43,7 +43,7 @@ UNICODE = Glyphs()
 
 ASCII = Glyphs(
     border="++++-|",
-    border_active="####=#",
+    border_active="++++=|",
     levels="_.-~+*",
     over="#",
     no_data=" ",

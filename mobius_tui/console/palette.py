@@ -59,8 +59,10 @@ def look_of(theme: Theme, *, ascii_only: bool = False) -> Look:
             style += Style(reverse=True)
         if theme.ansi and role == "muted":
             style += Style(dim=True)
-        if theme.ansi and role in {"header", "production"}:
-            style += Style(reverse=role == "header", bold=True)
+        if theme.ansi and role == "header":
+            style += Style(reverse=True)
+        if theme.ansi and role == "production":  # reversed twice with colours, once under NO_COLOR: marked in both
+            style = Style(color=back, bgcolor=front, bold=True, reverse=True)
         styles[role] = style
     return Look(ASCII if ascii_only else UNICODE, styles)
 

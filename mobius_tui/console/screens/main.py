@@ -77,9 +77,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         yield self._footer
 
     def on_mount(self) -> None:
-        """Nothing is asked and nothing wrong yet."""
-        self._ask.display = False
-        self._notice.display = False
+        """Lay out for the first size."""
         self.lay_out()
 
     def on_resize(self, event: events.Resize) -> None:
@@ -147,14 +145,21 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._footer.hush()
 
     def hush_said(self) -> None:
-        """Show the keys again, unless a filter is being typed."""
-        if not self._typing:
+        """Show the keys again, unless something is being typed or asked."""
+        if not self._typing and not self._ask.asking:
             self._footer.hush()
 
     def ask(self, question: Question, answer: Callable[[bool], None]) -> None:
         """Ask in the bar above the footer."""
-        if not self._ask.asking:
-            self._ask.ask(question, answer)
+        if self._ask.asking:
+            return
+
+        def answered(yes: bool) -> None:
+            self._footer.hush()
+            answer(yes)
+
+        self._footer.prompt("arrows choose, enter does it, esc leaves")
+        self._ask.ask(question, answered)
 
     def next_log_level(self) -> None:
         """Show the logs from the next level on."""
@@ -174,7 +179,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def _type(self, text: str) -> None:
         if text != self.active.filter:
             self.active.refilter(text)
-        self._footer.prompt(f" /{text}_   enter keeps it, esc drops it")
+        self._footer.prompt(f"/{text}_   enter keeps it, esc drops it")
 
     def on_key(self, event: events.Key) -> None:
         """While a filter is typed, no key means an action."""

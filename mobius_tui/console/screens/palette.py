@@ -15,6 +15,8 @@ from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.widgets.painted import Painted
 
+_OWN_KEYS = {"up", "down", "escape", "tab", "shift+tab", "pageup", "pagedown", "ctrl+p"}
+
 
 class Choices(Painted):
     """The actions that match, one of them chosen."""
@@ -27,9 +29,10 @@ class Choices(Painted):
         self._chosen = 0
 
     def narrow(self, text: str) -> None:
-        """Keep the actions that hold every word of the text."""
+        """Keep the actions that hold every word of the text; those that are called so come first."""
         words = text.casefold().split()
-        self._matching = [a for a in self._all if all(w in _words(a) for w in words)]
+        matching = [a for a in self._all if all(w in _words(a) for w in words)]
+        self._matching = sorted(matching, key=lambda a: not all(w in f"{a.label} {a.name}".casefold() for w in words))
         self._chosen = 0
         self.repaint()
 
@@ -93,10 +96,11 @@ class PaletteScreen(Screen[str | None], inherit_bindings=False):
         self.dismiss(chosen.name if chosen else None)
 
     def on_key(self, event: events.Key) -> None:
-        """Choose with the arrows, or leave."""
-        if event.key in {"ctrl+c", "ctrl+q", "ctrl+l"}:
+        """Choose with the arrows, or leave; what the field binds itself (enter, backspace) goes on to it."""
+        if event.key not in _OWN_KEYS:
             return
         event.stop()
+        event.prevent_default()
         if event.key in {"up", "down"}:
             self._choices.move(1 if event.key == "down" else -1)
         elif event.key == "escape":

@@ -33,16 +33,17 @@ def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Lin
     reason = outside(backup.reason)
     if backup.state not in {"verified", "unverified"}:
         reason = outside(backup.state)
-    room = width - 1 - 1 - 5 - 2 - 7 - 2 - (5 if pin else 0)
-    size = human_bytes(backup.size)
-    left: list[Span] = [_state(backup, glyphs), (" ", ""), (short_time(backup.at, snapshot.at), "")]
-    return columns([*_joined(left), (fit(size, 7, right=True), ""), (fit(reason, room), "muted"), (pin, "accent")])
-
-
-def _joined(spans: list[Span]) -> list[Span]:
-    """The mark and the time stand close together, so they are one column."""
-    mark, _, moment = spans
-    return [(f"{mark[0]} {moment[0]}", mark[1])]
+    mark, role = _state(backup, glyphs)
+    room = width - 16 - (4 if pin else 0)
+    return columns(
+        [
+            (f"{mark} {short_time(backup.at, snapshot.at)}", role),
+            (fit(human_bytes(backup.size), 7, right=True), ""),
+            (f" {fit(reason, room - 1)}", "muted"),
+            (pin, "accent"),
+        ],
+        1,
+    )
 
 
 def _detail(backup: Backup, _: Snapshot) -> list[Detail]:

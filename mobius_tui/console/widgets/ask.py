@@ -17,6 +17,7 @@ class AskBar(Painted, can_focus=True):
 
     def __init__(self, look: Look) -> None:
         super().__init__(look, id="ask")
+        self.display = False
         self._question: Question | None = None
         self._answer: Callable[[bool], None] = lambda _: None
         self._yes = False
@@ -32,7 +33,7 @@ class AskBar(Painted, can_focus=True):
         """
         self._question, self._answer = question, answer
         self._yes, self._typed, self._hint = False, "", ""
-        self.styles.height = len(question.lines) + (5 if question.typed else 4)
+        self.styles.height = len(question.lines) + (4 if question.typed else 3)
         self.display = True
         self.focus()
         self.repaint()
@@ -99,10 +100,9 @@ class AskBar(Painted, can_focus=True):
             prompt: list[Span] = [(f" Type {question.typed} to go on: ", "warn"), (f"{self._typed}_", "strong")]
             lines.append(merge(prompt))
         lines.append(self._choices(question))
-        lines.append(((" arrows choose, enter does it, esc leaves", "muted"),))
         # The choices must be seen on any screen: what a small one cannot hold goes from the middle.
         while len(lines) > height and len(lines) > 2:
-            lines.pop(0 if lines[0][0][0].startswith(edge) else -1 if len(lines) > 5 else 1)
+            lines.pop(0 if lines[0][0][0].startswith(edge) else 1)
         return lines
 
     def _choices(self, question: Question) -> Line:

@@ -78,6 +78,7 @@ class NoticeBar(Painted):
 
     def __init__(self, look: Look) -> None:
         super().__init__(look, id="notice")
+        self.display = False
         self._text = ""
 
     def show(self, snapshot: Snapshot) -> None:

@@ -10,6 +10,8 @@ from textual.widget import Widget
 from mobius_tui.console.lines import Line, clip, difference
 from mobius_tui.console.palette import Look
 
+_PLAIN = str.maketrans({"…": "~", "–": "-"})
+
 
 class Painted(Widget, can_focus=False):
     """A still picture of lines.
@@ -34,7 +36,7 @@ class Painted(Widget, can_focus=False):
         width, height = self.size
         if width <= 0 or height <= 0:
             return
-        lines = [clip(line, width) for line in self.picture(width, height)[:height]]
+        lines = [clip(self._spelled(line), width) for line in self.picture(width, height)[:height]]
         lines += [clip((), width)] * (height - len(lines))
         before, self._lines = self._lines, lines
         if self._painted_width != width or len(before) != len(lines):
@@ -48,6 +50,12 @@ class Painted(Widget, can_focus=False):
                 regions.append(Region(changed[0], y, changed[1] - changed[0], 1))
         if regions:
             self.refresh(*regions)
+
+    def _spelled(self, line: Line) -> Line:
+        """The line with the console's own typographic signs in ASCII, where that was asked for."""
+        if not self.look.glyphs.border.isascii():
+            return line
+        return tuple((text.translate(_PLAIN), role) for text, role in line)
 
     def on_resize(self) -> None:
         """The widget has another size."""

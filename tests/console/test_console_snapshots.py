@@ -1,0 +1,49 @@
+"""Pictures of the console in its states; the clock stands still, nothing blinks."""
+
+import pytest
+from console_states import NOW, console, done, empty, failed, hostile, paused, running, with_job
+
+NARROW, WIDE = (80, 24), (160, 48)
+
+CASES = {
+    "running_wide": (running, WIDE, (), {}),
+    "running_narrow": (running, NARROW, (), {}),
+    "running_light_wide": (running, WIDE, (), {"theme": "mobius-light"}),
+    "running_ansi_wide": (running, WIDE, (), {"theme": "mobius-ansi"}),
+    "running_ascii_narrow": (running, NARROW, (), {"ascii_only": True}),
+    "backups_narrow": (running, NARROW, ("1",), {}),
+    "metrics_narrow": (running, NARROW, ("3",), {}),
+    "review_narrow": (running, NARROW, ("4", "down", "down"), {}),
+    "logs_narrow": (running, NARROW, ("6",), {}),
+    "jobs_narrow": (running, NARROW, ("7",), {}),
+    "paused_narrow": (paused, NARROW, (), {}),
+    "failed_narrow": (failed, NARROW, (), {}),
+    "done_wide": (done, WIDE, (), {}),
+    "empty_wide": (empty, WIDE, (), {}),
+    "empty_narrow": (empty, NARROW, (), {}),
+    "production_asks_narrow": (
+        lambda: running(store=empty().store, environment="production"), NARROW, ("M", "p", "r"), {}),
+    "asks_to_cancel_wide": (running, WIDE, ("C",), {}),
+    "read_only_narrow": (lambda: running(read_only=True), NARROW, (), {}),
+    "help_narrow": (running, NARROW, ("question_mark",), {}),
+    "palette_narrow": (running, NARROW, ("colon",), {}),
+    "hostile_wide": (hostile, WIDE, ("4",), {}),
+    "hostile_logs_narrow": (hostile, NARROW, ("6",), {}),
+    "worker_stopped_narrow": (
+        lambda: running(worker_alive=False, store=with_job(state="interrupted").store), NARROW, (), {}),
+    "database_gone_narrow": (
+        lambda: running(problem="the database cannot be used: disk I/O error", stale_since=NOW - 60), NARROW, (), {}),
+    "tiny": (running, (20, 5), (), {}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_picture(snap_compare, case):
+    state, size, keys, options = CASES[case]
+    assert snap_compare(console(state(), **options), terminal_size=size, press=keys)
+
+
+def test_no_color_picture(snap_compare, monkeypatch):
+    """NO_COLOR: the terminal's own two colours, states by mark, bold and reverse."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert snap_compare(console(running(environment="production"), theme="mobius-ansi"), terminal_size=NARROW)

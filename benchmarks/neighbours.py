@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -106,6 +105,15 @@ def by_faiss(kind: str, hashes: Hashes, r: int, rows: NDArray[np.int64]) -> Call
     return search
 
 
+def memory(kind: str) -> int:
+    """Resident memory of this process in KB: VmRSS now, VmHWM at its peak.
+
+    Not ru_maxrss: on Linux a child starts with its parent's.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith(kind + ":")).split()[1])
+
+
 def measure(subject: str, source: Path, r: int, sample: int, out: Path) -> dict[str, float]:
     """Run one subject in this process."""
     hashes = np.load(source)
@@ -118,11 +126,11 @@ def measure(subject: str, source: Path, r: int, sample: int, out: Path) -> dict[
         search = by_brute_force(hashes, r, rows)
     else:
         search = by_faiss("flat" if subject.endswith("Flat") else "multi", hashes, r, rows)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = memory("VmRSS")
     started, spent = time.perf_counter(), time.process_time()
     pairs = search()
     seconds, spent = time.perf_counter() - started, time.process_time() - spent
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    after = memory("VmHWM")
     np.save(out, pairs)
     scale = len(hashes) / len(rows)
     return {"seconds": seconds * scale, "cpu": spent * scale, "megabytes": (after - before) / 1024}

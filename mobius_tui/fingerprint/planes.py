@@ -49,7 +49,8 @@ def flattened(image: Image.Image, data: bytes = b"") -> Image.Image:
 def over_white(image: Image.Image) -> Image.Image:
     """The picture on a white ground, as ``Image.alpha_composite`` lays it.
 
-    It works in strips, so a large image needs two planes in memory and not four.
+    It works in strips: a large image needs two planes in memory and not four, and strips that are all opaque or all
+    transparent, as most of a picture with a cut-out ground is, need no blending.
 
     Args:
         image: Any mode with transparency.
@@ -57,13 +58,18 @@ def over_white(image: Image.Image) -> Image.Image:
     Returns:
         Mode ``RGB``.
     """
-    result = Image.new("RGB", image.size)
+    result = Image.new("RGB", image.size, "white")
     rows = max(1, _STRIP_PIXELS // max(1, image.width))
     for top in range(0, image.height, rows):
         box = (0, top, image.width, min(image.height, top + rows))
         strip = image.crop(box).convert("RGBA")
-        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
-        result.paste(Image.alpha_composite(white, strip).convert("RGB"), box)
+        faintest, strongest = strip.getchannel("A").getextrema()
+        if strongest == 0:
+            continue
+        if faintest != 255:
+            white = Image.new("RGBA", strip.size, "white")
+            strip = Image.alpha_composite(white, strip)
+        result.paste(strip.convert("RGB"), box)
     return result
 
 

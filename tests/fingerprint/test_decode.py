@@ -140,6 +140,18 @@ def test_a_palette_with_transparency(table):
         assert hash_of(data) == reference(on_white(found))
 
 
+def test_strips_of_every_kind_are_laid_over_white(monkeypatch):
+    from mobius_tui.fingerprint import planes
+
+    image = picture("RGBA").copy()
+    alpha = Image.new("L", image.size, 255)
+    alpha.paste(0, (0, 0, 60, 12))
+    alpha.paste(Image.linear_gradient("L").resize((60, 10)), (0, 20))
+    image.putalpha(alpha)
+    monkeypatch.setattr(planes, "_STRIP_PIXELS", 60 * 4)
+    assert planes.over_white(image).tobytes() == on_white(image).tobytes()
+
+
 def test_a_palette_with_an_alpha_plane():
     from mobius_tui.fingerprint.planes import flattened
 

@@ -33,7 +33,7 @@ Mobius = Callable[..., Answer]
 
 def start(*arguments: object, **how: Any) -> subprocess.Popen[bytes]:
     """Start a verb in a process of its own, with Ctrl-C as a terminal would have it."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("MOBIUS_")}
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("MOBIUS_", "PYTHON"))}
     environ |= {"PYTHONPATH": SOURCE, **how.pop("env", {})}
     streams = {name: how.pop(name, subprocess.PIPE) for name in ("stdout", "stderr")}
     return subprocess.Popen(

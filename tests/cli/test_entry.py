@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -54,6 +53,11 @@ def test_usage_errors_are_exit_1_one_sentence_nothing_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_options_of_the_console_are_refused_by_verbs(mobius: Mobius, ws: Path) -> None:
+    answer = mobius("--ascii", "status", "--workspace", ws)
+    assert answer.code == 1 and "--ascii is an option of the console, not of `mobius status`" in answer.err
+
+
 def test_verbs_of_later_are_absent(mobius: Mobius) -> None:
     listed = mobius("--help").out
     for verb in LATER:
@@ -91,7 +95,10 @@ def test_without_a_workspace_it_creates_nothing_and_names_init_and_demo(mobius: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_console_refuses_without_a_terminal(mobius: Mobius, ws: Path) -> None:
+def test_the_console_refuses_without_a_terminal_before_it_is_imported(
+    mobius: Mobius, ws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mobius_tui.console.app", None)
     before = tree(ws)
     answer = mobius("--workspace", ws)
     assert answer.code == 3
@@ -157,15 +164,17 @@ def test_data_goes_to_stdout_and_talk_to_stderr(ws: Path) -> None:
     assert "did you mean MOBIUS_THRESHOLD?" in answer.err
 
 
-def test_a_full_disk_behind_stdout_is_exit_5(ws: Path) -> None:
+@pytest.mark.parametrize("environ", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_full_disk_behind_stdout_is_exit_5(ws: Path, environ: dict[str, str]) -> None:
     with Path("/dev/full").open("wb") as full:
-        answer = finish(start("config", "--workspace", ws, stdout=full))
+        answer = finish(start("config", "--workspace", ws, stdout=full, env=environ))
     assert answer.code == 5
     assert "No space left" in answer.err and "Traceback" not in answer.err
 
 
-def test_a_reader_that_leaves_is_no_error(ws: Path) -> None:
-    process = start("config", "--workspace", ws, "--json")
+@pytest.mark.parametrize("environ", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_reader_that_leaves_is_no_error(ws: Path, environ: dict[str, str]) -> None:
+    process = start("config", "--workspace", ws, "--json", env=environ)
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
@@ -221,25 +230,28 @@ def test_an_ignored_hang_up_stays_ignored(ws: Path) -> None:
     process.stdout.close()
 
 
-def test_following_shows_what_comes(ws: Path) -> None:
+def test_following_shows_what_comes_once_each(ws: Path) -> None:
     connection = open_database(ws / ".mobius" / "mobius.db")
-    process = start("logs", "-f", "-n", "0", "--json", "--level", "warning", "--workspace", ws)
+    add_event(connection, "warning", "test", "loud", "before")
+    process = start("logs", "-f", "--json", "--level", "warning", "--workspace", ws)
     assert process.stdout is not None
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline and process.poll() is None:
-        # told again until it is heard: the verb may not look yet
+    heard = [json.loads(process.stdout.readline())]
+    for number in range(3):
         add_event(connection, "info", "test", "quiet", "not this")
-        add_event(connection, "warning", "test", "loud", "bad \x1b[31mname", fields={"path": "\x1b"})
-        if os.get_blocking(process.stdout.fileno()):
-            os.set_blocking(process.stdout.fileno(), False)
-        line = process.stdout.readline()
-        if line:
-            break
-        time.sleep(0.05)
-    found = json.loads(line)
-    assert (found["message"], found["fields"]) == ("bad \x1b[31mname", {"path": "\x1b"})
+        add_event(connection, "warning", "test", "loud", f"{number} \x1b[31m", fields={"path": "\x1b"})
+        heard.append(json.loads(process.stdout.readline()))
+    assert [record["message"] for record in heard] == ["before", "0 \x1b[31m", "1 \x1b[31m", "2 \x1b[31m"]
+    assert heard[1]["fields"] == {"path": "\x1b"}
     process.terminate()
-    process.wait(timeout=20)
-    process.stdout.close()
-    assert process.stderr is not None
-    process.stderr.close()
+    assert finish(process).out == ""
+    assert process.returncode == 143
+
+
+def test_following_waits_for_a_database_to_come(ws: Path) -> None:
+    process = start("logs", "-f", "--workspace", ws)
+    connection = open_database(ws / ".mobius" / "mobius.db")
+    add_event(connection, "info", "test", "hello", "it began")
+    assert process.stdout is not None
+    assert b"it began" in process.stdout.readline()
+    process.terminate()
+    finish(process)

@@ -77,8 +77,11 @@ def test_migrate_paths_are_meant_from_the_current_folder(
 ) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert mobius("migrate", "-o", "staged.json", "--workspace", ws).code == 0
+    told = mobius("migrate", "-o", "staged.json", "--temp-dir", ".", "--workspace", ws, "--json").json
+    assert told["output"] == str(tmp_path / "elsewhere" / "staged.json")
     assert (tmp_path / "elsewhere" / "staged.json").is_file()
+    with contextlib.closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+        assert list_jobs(connection)[0].options["temp_dir"] == str(tmp_path / "elsewhere")
     assert not (ws / "library" / "library.json").exists()
 
 
@@ -308,7 +311,8 @@ def test_logs_by_level_and_run_and_without_a_database(mobius: Mobius, ws: Path) 
     for name in ("mobius.db", "mobius.db-wal", "mobius.db-shm"):
         (ws / ".mobius" / name).unlink(missing_ok=True)
     assert mobius("logs", "--workspace", ws, "--json", "-n", "1000").json == every
-    assert mobius("logs", "--run", "../../etc/passwd", "--workspace", ws).code == 1
+    (ws / "secret.log").write_text(json.dumps(every[0]))
+    assert mobius("logs", "--run", "../secret", "--workspace", ws).code == 1
     assert mobius("logs", "--run", "migration-19990101T000000Z", "--workspace", ws).code == 1
 
 

@@ -190,7 +190,7 @@ def _run_pool(connection: sqlite3.Connection, work: _Work) -> None:
     began = time.monotonic()
     with HashingPool(profile, manner.limits, manner.workers, temp_dir=manner.temp_dir) as pool:
         for batch in in_batches(pool.map(work.tasks), manner.batch_size):
-            kept = keep_outcomes(connection, batch, manner.setup, progress.run_id)
+            kept = keep_outcomes(connection, batch, manner.setup, progress.run_id, fresh=manner.since > 0)
             number += 1
             for outcome in batch:
                 work.settle(outcome, kept[outcome.path])

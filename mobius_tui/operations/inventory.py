@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,7 @@ from mobius_tui.store.images import (
     keep_files,
     keep_fingerprints,
 )
-from mobius_tui.store.known import find_alike, find_files_since
+from mobius_tui.store.known import find_alike, find_files_since, forget_fingerprints
 from mobius_tui.store.metrics import keep_batch
 from mobius_tui.text import visible
 
@@ -156,7 +157,7 @@ def _known_content(found: os.stat_result | None, known: KnownFile | None) -> byt
 
 
 def keep_outcomes(
-    connection: sqlite3.Connection, outcomes: Sequence[Outcome], setup: Setup, run_id: str
+    connection: sqlite3.Connection, outcomes: Sequence[Outcome], setup: Setup, run_id: str, *, fresh: bool = False
 ) -> dict[str, Result]:
     """Commit a batch of outcomes, so that a run that is cut off goes on after it.
 
@@ -165,6 +166,7 @@ def keep_outcomes(
         outcomes: What the pool found; ``same`` ones refer to fingerprints that are kept already.
         setup: What they were made with.
         run_id: The run, for the figures.
+        fresh: What the exact profile knows of contents that were decoded in the fast one is to be found out again.
 
     Returns:
         The result of each path.
@@ -184,6 +186,8 @@ def keep_outcomes(
     decoded = [o for o in outcomes if o.status not in {"same", "missing"}]
     with writing(connection):
         keep_files(connection, (_known_file(o) for o in outcomes if o.status != "missing"))
+        if fresh and setup.profile == "fast":
+            forget_fingerprints(connection, [o.sha256 for o in decoded if o.sha256], "exact")
         keep_fingerprints(connection, lasting)
         if decoded:
             keep_batch(
@@ -208,7 +212,7 @@ def _result_of(outcome: Outcome, same: dict[bytes, Fingerprint], setup: Setup) -
         sha256=outcome.sha256,
         profile=setup.profile,
         decoder=setup.decoder,
-        status=outcome.status,
+        status=sys.intern(outcome.status),
         dhash=outcome.dhash,
         confidence=outcome.confidence,
         reason=outcome.reason,
@@ -218,7 +222,7 @@ def _result_of(outcome: Outcome, same: dict[bytes, Fingerprint], setup: Setup) -
         width=outcome.width,
         height=outcome.height,
         bytes=outcome.size,
-        format=outcome.format,
+        format=sys.intern(outcome.format),
     )
 
 

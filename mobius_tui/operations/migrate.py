@@ -70,9 +70,13 @@ def migrate(
     options.check()
     effort = Effort(time.monotonic())
     target = target_of(ws, options)
+    existed = False
     with contextlib.ExitStack() as held:
         for attempt in range(_ATTEMPTS):
             library = _read(ws, options, progress)
+            existed = existed or library.sha256 != ABSENT
+            if existed and library.sha256 == ABSENT:
+                raise EnvironmentFailed("the catalogue vanished meanwhile", where=visible(str(library.source)))
             if target is not None and attempt == 0:
                 held.enter_context(catalogue_lock(target, ws.actor, f"migration {progress.run_id}"))
             findings = _find_out(ws, connection, library, options, progress, effort)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -148,7 +149,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
 def database_error(error: sqlite3.Error, path: Path) -> EnvironmentFailed:
     """The error a person reads when SQLite refused."""
     text = str(error)
-    if "full" in text:
+    if "full" in text or (("I/O" in text or "unable to open" in text) and _is_full(path.parent)):
         failed = EnvironmentFailed("the disk of the database is full", where=visible(str(path)), fix="free space")
         failed.exit_code = 5
         return failed
@@ -158,6 +159,14 @@ def database_error(error: sqlite3.Error, path: Path) -> EnvironmentFailed:
     elif "unable to open" in text or "readonly" in text:
         advice = "check its owner and mode"
     return EnvironmentFailed(f"the database cannot be used: {visible(text)}", where=visible(str(path)), fix=advice)
+
+
+def _is_full(folder: Path) -> bool:
+    """Whether a filesystem has no room: SQLite then calls it an I/O error when its shared memory cannot grow."""
+    try:
+        return shutil.disk_usage(folder).free < 65_536
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

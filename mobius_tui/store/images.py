@@ -7,6 +7,7 @@ file that was moved or copied is not decoded again, and no two decoders are mixe
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,6 +192,8 @@ def keep_fingerprints(connection: sqlite3.Connection, prints: Iterable[Fingerpri
 def _fingerprint(row: Iterable[Any]) -> Fingerprint:
     values = list(row)
     values[0] = bytes(values[0])
+    for place in (1, 2, 3, 13):  # profile, decoder, status, format: the same few texts, a million times
+        values[place] = sys.intern(values[place])
     values[4] = None if values[4] is None else int.from_bytes(values[4], "big")
     return Fingerprint(*values)
 

@@ -53,6 +53,13 @@ def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: 
     return None if row is None else bytes(row["sha256"])
 
 
+def forget_fingerprints(connection: sqlite3.Connection, contents: Sequence[bytes], profile: str) -> None:
+    """Delete what a profile knows of contents; inside a transaction of the caller."""
+    connection.executemany(
+        "DELETE FROM fingerprints WHERE sha256 = ? AND profile = ?", ((content, profile) for content in contents)
+    )
+
+
 def started_at(connection: sqlite3.Connection, run_id: str) -> float | None:
     """When a run was started for the first time, seconds since the epoch; None when there is no such run."""
     row = connection.execute("SELECT started_at FROM jobs WHERE run_id = ?", (run_id,)).fetchone()

@@ -22,9 +22,9 @@ def kill_after(batches):
     real = hashing.keep_outcomes
     kept = 0
 
-    def keep(*arguments):
+    def keep(*arguments, **named):
         nonlocal kept
-        results = real(*arguments)
+        results = real(*arguments, **named)
         kept += 1
         if kept == batches:
             os.kill(os.getpid(), signal.SIGKILL)

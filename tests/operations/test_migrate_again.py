@@ -11,6 +11,7 @@ from mobius_tui.fingerprint.fast import SHORTER_SIDE
 from mobius_tui.operations import hashing
 from mobius_tui.operations.options import MigrateOptions
 from mobius_tui.store.pairs import list_pairs
+from mobius_tui.workspace import open_workspace
 
 
 @pytest.fixture
@@ -104,12 +105,12 @@ def test_change_within_the_same_tick_and_size_is_noticed(make_workspace, run, st
     now = path.stat().st_mtime_ns + 10**18  # any time: what counts is that it is that of the reading
     real = hashing.keep_outcomes
 
-    def keep(connection, outcomes, setup, run_id):
+    def keep(connection, outcomes, setup, run_id, **named):
         for outcome in outcomes:
             if outcome.path == str(path):
                 object.__setattr__(outcome, "mtime_ns", now)
                 object.__setattr__(outcome, "read_ns", now + 3_000_000)
-        return real(connection, outcomes, setup, run_id)
+        return real(connection, outcomes, setup, run_id, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(hashing, "keep_outcomes", keep)
@@ -178,6 +179,14 @@ def test_failure_is_tried_again_when_the_environment_changes_and_not_otherwise(m
     assert since() == 1
 
 
+def test_failure_by_a_limit_is_tried_again_under_another(make_workspace, run, store):
+    strict = make_workspace(3, max_pixels=100)
+    assert run(strict).summary["failures"] == {"too large": 3}
+    assert run(strict).summary["decoded"] == 0
+    job = run(open_workspace(strict.root, {"parallel": 1}, {}, "tester"))
+    assert (job.summary["errors"], job.summary["decoded"]) == (0, 3)
+
+
 def test_unreadable_file_is_tried_again_each_time(make_workspace, run, store, monkeypatch):
     ws = make_workspace({"a.png": picture(1)})
     (ws.library / "folder.png").mkdir()
@@ -234,6 +243,15 @@ def test_fast_decodes_in_full_only_once(make_workspace, run, store):
     assert job.summary["decoded"] == decoded(store(ws))
     assert job.low == 0
     assert job.done == 6
+
+
+def test_fresh_fast_run_hashes_its_candidates_again_too(make_workspace, run, store):
+    ws = make_workspace({"0.jpg": PHOTOS["0.jpg"], "copy.jpg": PHOTOS["0.jpg"], "1.jpg": PHOTOS["1.jpg"]})
+    run(ws, profile="fast")
+    first = decoded(store(ws))
+    assert first == 5
+    run(ws, profile="fast", fresh=True)
+    assert decoded(store(ws)) == 2 * first
 
 
 def test_options_survive_the_job_row():

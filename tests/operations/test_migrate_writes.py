@@ -14,6 +14,7 @@ from catalogue_of import catalogue, decoded, entries
 from pictures import look_alike, picture, put, truncated
 from test_migrate_cut_off import start
 
+from mobius_tui.errors import MobiusError
 from mobius_tui.operations import migrate as migrate_module
 from mobius_tui.recovery.backups import list_backups
 from mobius_tui.recovery.hashes import sha256_file
@@ -128,6 +129,16 @@ def test_catalogue_that_never_rests_is_left_alone(make_workspace, run, store):
     assert catalogue(ws) == {"images": [{"path": "deck/00.png", "change": len(changes)}]}
     (tries,) = store(ws).execute("SELECT count(*) FROM events WHERE event = 'catalogue_changed'").fetchone()
     assert tries == 4
+
+
+def test_catalogue_that_vanishes_is_not_built_anew(make_workspace, run):
+    """Its fields of others would be lost; whoever deleted it may be about to write it."""
+    ws = make_workspace(1)
+    listed(ws, "deck/00.png", title="The Ace")
+    job = run(ws, on_tick=lambda tick: tick.phase == "publishing" and ws.catalogue.unlink(missing_ok=True))
+    assert (job.state, job.exit_code) == ("failed", 3)
+    assert "vanished" in job.error
+    assert not ws.catalogue.exists()
 
 
 def test_catalogue_of_somebody_else_appears_meanwhile(make_workspace, run):
@@ -489,6 +500,28 @@ def test_full_disk_of_the_library_leaves_the_old_catalogue_whole(make_workspace,
     assert (job.state, job.exit_code) == ("failed", 5)
     assert ws.catalogue.read_bytes() == before
     assert list(small_disk.glob(".library.json*tmp")) == []
+
+
+def test_full_disk_of_the_database(make_workspace, run, small_disk):
+    root = make_workspace(2).root
+    ws = open_workspace(root, {"parallel": 1, "state_dir": str(small_disk), "batch_size": 5}, {}, "tester")
+    run(ws)
+    before = ws.catalogue.read_bytes()
+    put(ws.library, {f"new/{n}.png": picture(n + 100) for n in range(20)})
+    filler = os.open(small_disk / "filler", os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space"):
+        while True:
+            os.write(filler, bytes(4096))
+    os.close(filler)
+    try:
+        code = run(ws).exit_code
+    except MobiusError as error:
+        code = error.exit_code
+    assert code == 5
+    assert ws.catalogue.read_bytes() == before
+    (small_disk / "filler").unlink()
+    assert run(ws).state == "done"
+    assert len(entries(ws)) == 22
 
 
 def test_full_disk_of_the_backups_stops_before_anything_is_replaced(make_workspace, run, small_disk):

@@ -227,10 +227,15 @@ class ConsoleApp(App[None], inherit_bindings=False):
         if not lines:
             self.say("there is no line here to open", "warn")
         else:
-            self.push_screen(SheetScreen(self._look, self._main.active.view.name, lines))
+            self._open(SheetScreen(self._look, self._main.active.view.name, lines))
+
+    def _open(self, screen: Screen[Any], closed: Callable[[Any], None] | None = None) -> None:
+        """Put a screen over the main one; never two, however fast the keys come."""
+        if self.screen is self._main:
+            self.push_screen(screen, closed)
 
     def _do_help(self) -> None:
-        self.push_screen(SheetScreen(self._look, "Keys", list(self._help_lines())))
+        self._open(SheetScreen(self._look, "Keys", list(self._help_lines())))
 
     def _help_lines(self) -> Iterator[Line]:
         snapshot = self._source.latest
@@ -261,7 +266,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         )
 
     def _do_palette(self) -> None:
-        self.push_screen(PaletteScreen(self._look, self._actions, self._source.latest), self._chosen)
+        self._open(PaletteScreen(self._look, self._actions, self._source.latest), self._chosen)
 
     def _chosen(self, name: str | None) -> None:
         if name is not None:

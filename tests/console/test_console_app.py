@@ -20,6 +20,7 @@ from console_states import (
     with_job,
     workspace,
 )
+from textual import events
 
 from mobius_tui.console.application import ConsoleApp
 from mobius_tui.console.poller import Poller
@@ -321,6 +322,23 @@ async def test_help_names_every_action_and_why_not():
         for action in app._actions:
             assert action.description[:40] in text, action.name
         assert "not now: migrate 12 of ada is running" in text
+
+
+@pytest.mark.parametrize("keys", ["question_mark", "q", "escape", "enter", "colon"])
+async def test_keys_that_come_faster_than_screens(keys):
+    """Keys queue up on a slow link: screens must neither pile up nor be closed twice."""
+    app = console(running())
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("question_mark" if keys in {"q", "escape", "enter"} else keys)
+        screen = app.screen
+        for _ in range(4):
+            screen.post_message(events.Key("escape" if keys == "colon" else keys, None))
+        await pilot.pause()
+        for _ in range(5):
+            app.simulate_key(keys if keys != "q" else "question_mark")
+        await pilot.pause()
+        assert len(app.screen_stack) <= 2
+        assert app.is_running
 
 
 async def test_details_of_a_line():

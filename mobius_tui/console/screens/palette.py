@@ -93,7 +93,8 @@ class PaletteScreen(Screen[str | None], inherit_bindings=False):
     def on_input_submitted(self, _: Input.Submitted) -> None:
         """Do the chosen one."""
         chosen = self._choices.chosen
-        self.dismiss(chosen.name if chosen else None)
+        if self.is_current:
+            self.dismiss(chosen.name if chosen else None)
 
     def on_key(self, event: events.Key) -> None:
         """Choose with the arrows, or leave; what the field binds itself (enter, backspace) goes on to it."""
@@ -103,5 +104,5 @@ class PaletteScreen(Screen[str | None], inherit_bindings=False):
         event.prevent_default()
         if event.key in {"up", "down"}:
             self._choices.move(1 if event.key == "down" else -1)
-        elif event.key == "escape":
+        elif event.key == "escape" and self.is_current:
             self.dismiss(None)

@@ -84,5 +84,5 @@ class SheetScreen(Screen[None], inherit_bindings=False):
             self._sheet.scroll_lines(_DOWN[event.key])
         elif event.key in _UP:
             self._sheet.scroll_lines(-_UP[event.key])
-        elif event.key in {"escape", "q", "enter", "question_mark"}:
-            self.dismiss(None)
+        elif event.key in {"escape", "q", "enter", "question_mark"} and self.is_current:
+            self.dismiss(None)  # a second key may come while it already goes

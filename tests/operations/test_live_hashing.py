@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,12 @@ from PIL import Image, ImageFilter
 from mobius_tui.fingerprint.versions import decoder_version
 from mobius_tui.operations.live import scan_library
 from mobius_tui.operations.live_hashing import LiveHasher
+from mobius_tui.operations.live_pairs import LivePairs
 from mobius_tui.operations.options import default_options
 from mobius_tui.operations.run import run_in_foreground
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import list_events
-from mobius_tui.store.images import find_files
+from mobius_tui.store.images import Fingerprint, KnownFile, find_files, keep_files, keep_fingerprints
 from mobius_tui.store.jobs import add_job
 from mobius_tui.store.pairs import list_pairs
 from mobius_tui.store.scan import count_pending
@@ -106,6 +108,7 @@ def test_a_running_migration_comes_first(ws: Workspace, connection: sqlite3.Conn
     migrate(ws, connection)
     follow(ws, connection, hasher)
     picture(7).save(ws.library / "new.png")
+    os.utime(ws.library / "new.png", (1, 1))
     scan_library(ws, connection, lambda change: None)
     add_job(connection, "migrate", {}, "ann", owner=process_token())
     done = hasher.hash_pending(connection, lambda: True)
@@ -201,3 +204,62 @@ def test_fast_pairs_have_exact_distances(ws: Workspace, connection: sqlite3.Conn
     ).fetchall()
     one, two = (int.from_bytes(row[0], "big") for row in rows)
     assert (one ^ two).bit_count() == found.distance
+
+
+BASE = 0x0123_4567_89AB_CDEF
+
+
+def flipped(bits: int, start: int = 0) -> int:
+    return BASE ^ (((1 << bits) - 1) << start)
+
+
+def test_fast_hashes_only_say_who_is_looked_at(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    """A pair that the fast hashes put 4 bits too far is found, one that they put too near is not."""
+    init_workspace(tmp_path / "ws")
+    ws = open_workspace(tmp_path / "ws", {"profile": "fast", "threshold": 10}, {}, "tester")
+    hashes = {  # name: fast, exact
+        "old": (BASE, BASE),
+        "too far": (flipped(14), flipped(10)),
+        "too near": (flipped(3, 20), flipped(11, 20)),
+        "unlike": (flipped(40, 20), flipped(2, 40)),
+    }
+    prints: dict[str, Fingerprint] = {}
+    for number, (name, both) in enumerate(hashes.items()):
+        content = bytes([number]) * 32
+        for profile, dhash in zip(("fast", "exact"), both, strict=True):
+            found = Fingerprint(
+                content, profile, decoder_version(), "ok", dhash, 0.9, None, None, None, "", 9, 9, 9, "JPEG"
+            )
+            keep_fingerprints(connection, [found])
+            if profile == "fast":
+                prints[name] = found
+        keep_files(connection, [KnownFile(str(ws.library / f"{name}.jpg"), 1, 1, number, content)])
+    asked: list[str] = []
+    pairs = LivePairs(ws, lambda connection, paths: asked.extend(paths))
+    for name in ("too far", "too near", "unlike"):
+        pairs.forget()
+        pairs.add(connection, [prints[name]])
+    found_pairs = {(p.left_path, p.right_path): p.distance for p in list_pairs(connection)}
+    assert {frozenset(names): bits for names, bits in found_pairs.items()} == {
+        frozenset({"old.jpg", "too far.jpg"}): 10
+    }
+    assert asked == []
+
+
+def test_exact_hashes_that_are_missing_are_made(connection: sqlite3.Connection, tmp_path: Path) -> None:
+    init_workspace(tmp_path / "ws")
+    ws = open_workspace(tmp_path / "ws", {"profile": "fast"}, {}, "tester")
+    made = [
+        Fingerprint(bytes([n]) * 32, "fast", decoder_version(), "ok", BASE, 0.9, None, None, None, "", 9, 9, 9, "JPEG")
+        for n in (1, 2)
+    ]
+    keep_fingerprints(connection, made)
+    keep_files(connection, [KnownFile(str(ws.library / f"{n}.jpg"), 1, 1, n, bytes([n]) * 32) for n in (1, 2)])
+    asked: list[str] = []
+
+    def hash_exactly(connection: sqlite3.Connection, paths: Sequence[str]) -> None:
+        asked.extend(paths)
+        keep_fingerprints(connection, [dataclasses.replace(found, profile="exact") for found in made])
+
+    assert LivePairs(ws, hash_exactly).add(connection, [made[1]]) == 1
+    assert sorted(asked) == [str(ws.library / "1.jpg"), str(ws.library / "2.jpg")]

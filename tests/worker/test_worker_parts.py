@@ -28,12 +28,13 @@ from mobius_tui.workspace import Workspace
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_are_a_wish_and_the_handlers_are_put_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    stop = StopRequest()
+    left: list[bool] = []
+    stop = StopRequest(leave=lambda: left.append(True))
     with stop.listening():
         assert not stop.asked()
         os.kill(os.getpid(), number)
         until(stop.asked, "the wish")
-    assert stop.reason == number.name
+    assert stop.reason == number.name and not left
     assert signal.getsignal(number) == before
 
 

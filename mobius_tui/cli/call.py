@@ -50,7 +50,13 @@ class Call:
 
     @property
     def root(self) -> Path:
-        """The folder that is meant to be the workspace."""
+        """The folder that is meant to be the workspace.
+
+        Raises:
+            BadInput: ``--workspace`` is empty, as from a variable that is not set: the current folder is not meant.
+        """
+        if self.workspace == "":
+            raise BadInput("--workspace is empty", fix="name a folder, or leave the option out")
         return Path(self.workspace or os.environ.get("MOBIUS_WORKSPACE") or ".")
 
     def who(self) -> str:

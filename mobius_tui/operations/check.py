@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mobius_tui.catalogue.document import Document, Entry, file_key
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.catalogue.walk import Problem, walk_library
 from mobius_tui.errors import BadInput
+from mobius_tui.operations.progress import Counts, Tick
 from mobius_tui.operations.status import status_counts
 from mobius_tui.text import visible
 
@@ -57,12 +59,33 @@ class CheckResult:
         return {"valid": True, **asdict(self)}
 
 
-def check_catalogue(catalogue: Path, library: Path) -> CheckResult:
+class _Pace:
+    """Progress of one phase, told every few thousand steps."""
+
+    _EVERY = 2048
+
+    def __init__(self, on_tick: Callable[[Tick], None], phase: str, total: int | None) -> None:
+        self._on_tick, self._phase, self._total = on_tick, phase, total
+        self._began = time.monotonic()
+        self._done = 0
+
+    def step(self) -> None:
+        self._done += 1
+        if self._done % self._EVERY:
+            return
+        rate = self._done / max(0.001, time.monotonic() - self._began)
+        left = None if self._total is None else max(0, self._total - self._done) / rate
+        phase = self._phase if self._total is not None else f"{self._phase}: {self._done:,}"
+        self._on_tick(Tick(phase, self._total, Counts(done=self._done), rate, left, ""))
+
+
+def check_catalogue(catalogue: Path, library: Path, on_tick: Callable[[Tick], None] = lambda _: None) -> CheckResult:
     """Read a catalogue and compare it with the folder of its images.
 
     Args:
         catalogue: The ``library.json``; its paths mean its own folder.
         library: The folder whose files should have an entry.
+        on_tick: Told now and then how far it is.
 
     Returns:
         The result.
@@ -77,12 +100,13 @@ def check_catalogue(catalogue: Path, library: Path) -> CheckResult:
             where=visible(str(catalogue)),
             fix="`mobius migrate` builds one from the folder",
         )
+    on_tick(Tick("reading the catalogue", None, Counts(), None, None, ""))
     loaded = read_catalogue(catalogue)
     document = loaded.document
     folder = os.path.dirname(os.path.abspath(catalogue))  # noqa: PTH100, PTH120 (as catalogue.document does)
-    missing, unreadable = _absent(document, folder)
+    missing, unreadable = _absent(document, folder, _Pace(on_tick, "looking for files", len(document.entries)))
     skipped: list[Problem] = []
-    unnamed = _unnamed(document, folder, library, skipped)
+    unnamed = _unnamed(document, folder, library, skipped, _Pace(on_tick, "walking the folder", None))
     named = {entry.path for entry in document.entries}
     stale = [
         str(item.get(side))
@@ -110,11 +134,12 @@ def check_catalogue(catalogue: Path, library: Path) -> CheckResult:
     )
 
 
-def _absent(document: Document, folder: str) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
+def _absent(document: Document, folder: str, pace: _Pace) -> tuple[tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Entries whose file is gone, and those that cannot be looked at."""
     missing: list[str] = []
     unreadable: list[tuple[str, str]] = []
     for entry in document.entries:
+        pace.step()
         try:
             os.stat(_place(entry, folder))  # noqa: PTH116 - a million paths
         except OSError as error:
@@ -129,7 +154,7 @@ def _place(entry: Entry, folder: str) -> str:
     return os.path.join(folder, entry.key)  # noqa: PTH118 - a million paths
 
 
-def _unnamed(document: Document, folder: str, library: Path, skipped: list[Problem]) -> tuple[str, ...]:
+def _unnamed(document: Document, folder: str, library: Path, skipped: list[Problem], pace: _Pace) -> tuple[str, ...]:
     if not library.is_dir():
         return ()
     linked = os.path.realpath(library) != os.path.abspath(library)  # noqa: PTH100
@@ -137,6 +162,7 @@ def _unnamed(document: Document, folder: str, library: Path, skipped: list[Probl
     named = {os.path.realpath(place) for place in places} if linked else set(places)
     found = []
     for image in walk_library(library, skipped.append):
+        pace.step()
         path = str(image.path)
         if (os.path.realpath(path) if linked else path) not in named:
             found.append(file_key(path, folder))

@@ -291,12 +291,14 @@ def _next_steps(
         yield f"mobius logs --run {failure.run_id}", "why it failed"
     hashed = sum(count for name, count in catalogue.by_status.items() if name != NO_STATUS)
     if not active and not catalogue.error:
-        if not catalogue.exists or not hashed:
+        if catalogue.exists and catalogue.images is None:
+            yield "mobius check", "count its entries; it is too large to count here"
+        elif not hashed:
             yield "mobius migrate --dry-run", "what a migration would do"
             yield "mobius migrate", "fingerprint the library"
         elif unhashed or catalogue.by_status.get(NO_STATUS):
             yield "mobius migrate", "images without a fingerprint"
-    if catalogue.exists and hashed and not has_backup and not catalogue.error:
+    if catalogue.exists and (hashed or catalogue.images is None) and not has_backup and not catalogue.error:
         yield "mobius backup create", "there is no backup yet"
     if waiting and not active:
         yield "mobius", f"{waiting:,} pairs wait for a person"

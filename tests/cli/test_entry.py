@@ -39,6 +39,7 @@ LATER = ["deploy", "rollback", "watch", "review", "smoke", "health", "metrics", 
         ["--as", "a\x1bb", "init"],
         ["status", "--workspace", "there-is-none"],
         ["--env", "prod", "init"],
+        ["--workspace", "", "init"],
         ["migrate", "--batch-size", "x"],
     ],
 )

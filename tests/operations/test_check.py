@@ -8,6 +8,7 @@ from PIL import Image
 
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.check import check_catalogue
+from mobius_tui.operations.progress import Tick
 
 
 def library(tmp_path: Path, images: list[dict[str, object]], **members: object) -> Path:
@@ -55,3 +56,12 @@ def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
 def test_no_catalogue(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no catalogue yet"):
         check_catalogue(tmp_path / "library.json", tmp_path)
+
+
+def test_a_long_check_tells_how_far_it_is(tmp_path: Path) -> None:
+    path = library(tmp_path, [{"path": f"{number}.png"} for number in range(5000)])
+    ticks: list[Tick] = []
+    check_catalogue(path, path.parent, ticks.append)
+    assert [tick.phase for tick in ticks] == ["reading the catalogue", "looking for files", "looking for files"]
+    assert [(tick.counts.done, tick.total) for tick in ticks[1:]] == [(2048, 5000), (4096, 5000)]
+    assert all(tick.rate and tick.eta_s is not None for tick in ticks[1:])

@@ -10,6 +10,7 @@ import click
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import fitted, labelled
 from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.progress_line import progress_line
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.check import CheckResult, check_catalogue
 
@@ -33,7 +34,8 @@ def check(call: Call, catalogue: str | None) -> int:
         path = Path(catalogue).expanduser().absolute()
         library = path.parent
     try:
-        result = check_catalogue(path, library)
+        with progress_line(call) as on_tick:
+            result = check_catalogue(path, library, on_tick)
     except BadInput as error:
         if call.json:
             show_json({"valid": False, "catalogue": str(path), "error": error.what, "place": error.where})

@@ -45,6 +45,7 @@ WATCHING = "inotify and scan"
 
 _WATCH_AGAIN_S = 60.0
 _WATCH_SOON_S = 2.0
+_WATCH_MORE_S = 600.0
 _UNKNOWN = "?"
 _HASH_AGAIN_S = 0.5
 _SAY_SCAN_S = 60.0
@@ -217,8 +218,9 @@ class LibraryFollower:
             self._row.set(watching=f"scan only: {error.what}")
             self._log.write("warning", "library", "watch", f"no folder events: {error.what}")
         else:
-            self._watch, self._watch_due = watch, float("inf")
-            self._row.set(watching=WATCHING)
+            self._watch = watch
+            self._watch_due = now + _WATCH_MORE_S if watch.unwatched else float("inf")
+            self._row.set(watching=f"{WATCHING}, {watch.unwatched}" if watch.unwatched else WATCHING)
             self._scan_due = now  # what happened before the watch began
         if old is not None:
             old.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
@@ -29,12 +30,16 @@ class FolderWatch:
 
     Args:
         folder: The library, as its paths are written; may be a symlink.
+
+    Attributes:
+        unwatched: Folders of which no events come, in words; empty when all are watched.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self.real = os.path.realpath(folder)
         self.identity = _identity(folder)
+        self.unwatched = ""
         self._guard = threading.Lock()
         self._paths: dict[str, tuple[float, float]] = {}
         self._everything = False
@@ -57,12 +62,15 @@ class FolderWatch:
             raise EnvironmentFailed("this system has no folder events")
         handler = FileSystemEventHandler()
         handler.on_any_event = self._heard  # type: ignore[method-assign]
+        before = _inotify_files()
         try:
             observer.schedule(handler, self.real, recursive=True)
             observer.start()
         except OSError as error:
+            observer.stop()  # else its descriptor and watches stay
             raise EnvironmentFailed(_why(error)) from error
         self._observer = observer
+        self.unwatched = _unwatched(self.real, _inotify_files() - before)
 
     def stop(self) -> None:
         """End listening."""
@@ -136,6 +144,36 @@ def _why(error: OSError) -> str:
     if sys.platform == "linux" and "instance limit" in text:
         return f"{text} (raise fs.inotify.max_user_instances{_limit('max_user_instances')})"
     return text
+
+
+def _inotify_files() -> set[str]:
+    """This process's inotify descriptors; empty where there is no /proc."""
+    found = set()
+    for entry in Path("/proc/self/fd").glob("*"):
+        with contextlib.suppress(OSError):
+            if "inotify" in str(entry.readlink()):
+                found.add(entry.name)
+    return found
+
+
+def _unwatched(folder: str, files: set[str]) -> str:
+    """How many folders got no watch: watchdog passes over those below the first without a word."""
+    if not files:
+        return ""
+    watched = 0
+    for name in files:
+        with contextlib.suppress(OSError):
+            lines = Path("/proc/self/fdinfo", name).read_text(encoding="ascii").splitlines()
+            watched += sum(line.startswith("inotify ") for line in lines)
+    folders = 1 + sum(
+        not os.path.islink(os.path.join(root, name))  # noqa: PTH114, PTH118 - there may be very many
+        for root, names, _ in os.walk(folder)
+        for name in names
+    )
+    if watched >= folders:
+        return ""
+    limit = f"fs.inotify.max_user_watches{_limit('max_user_watches')}"
+    return f"{folders - watched:,} of {folders:,} folders by scan only ({limit})"
 
 
 def _limit(name: str) -> str:

@@ -17,7 +17,7 @@ from mobius_tui.logs import JsonLog
 from mobius_tui.worker import follow
 from mobius_tui.worker.follow import WATCHING, LibraryFollower
 from mobius_tui.worker.row import RowKeeper
-from mobius_tui.worker.watch import MOST_PATHS, FolderWatch
+from mobius_tui.worker.watch import MOST_PATHS, FolderWatch, _inotify_files, _unwatched
 from mobius_tui.workspace import Workspace
 
 Start = Callable[[Workspace], Worker]
@@ -207,6 +207,31 @@ def test_our_own_reading_makes_no_events(tmp_path: Path) -> None:
         assert str(tmp_path / "a.png") not in seen
     finally:
         watch.stop()
+
+
+def test_folders_without_a_watch_are_counted(tmp_path: Path) -> None:
+    """The watch limit hits the folders below the first, and watchdog does not say so."""
+    for name in ("a/b", "a/c", "d"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "a" / "link").symlink_to(tmp_path / "d")
+    before = _inotify_files()
+    watch = FolderWatch(str(tmp_path / "a"))
+    watch.start()
+    try:
+        assert watch.unwatched == ""
+        said = _unwatched(str(tmp_path), _inotify_files() - before)
+        assert said.startswith("2 of 5 folders by scan only (fs.inotify.max_user_watches")
+    finally:
+        watch.stop()
+    assert _inotify_files() == before
+
+
+def test_a_failed_start_leaves_nothing_open(tmp_path: Path) -> None:
+    before = _inotify_files()
+    for _ in range(3):
+        with pytest.raises(EnvironmentFailed):
+            FolderWatch(str(tmp_path / "none")).start()
+    until(lambda: _inotify_files() == before, "descriptors are closed")
 
 
 def test_a_symlinked_library_is_followed_under_its_own_name(tmp_path: Path) -> None:

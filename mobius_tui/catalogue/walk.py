@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from mobius_tui.catalogue.formats import EXTENSIONS, SNIFF_BYTES, extension, sniff
+from mobius_tui.catalogue.formats import EXTENSIONS, SNIFF_BYTES, extension, surely_image
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.text import visible
 
@@ -123,7 +123,7 @@ class _Walk:
         try:
             if entry.is_symlink() and self._leads_back(entry, relative):
                 return []
-            status = entry.stat()
+            status = _status(entry)
             identity = status.st_dev, status.st_ino
             if identity in self.visited:
                 self.on_problem(Problem(relative, "loop", "leads to a folder that was read already"))
@@ -140,8 +140,8 @@ class _Walk:
         """The entry when it is an image file, else None."""
         known = extension(entry.name) in EXTENSIONS
         try:
-            status = entry.stat()
-            if not stat.S_ISREG(status.st_mode) or not (known or self._sniffed(entry, status)):
+            status = _status(entry)
+            if not stat.S_ISREG(status.st_mode) or not (known or (status.st_size and starts_as_image(entry.path))):
                 return None
         except (FileNotFoundError, NotADirectoryError):
             if known and entry.is_symlink() and os.path.lexists(entry.path):
@@ -180,20 +180,33 @@ class _Walk:
             return True
         return False
 
-    def _sniffed(self, entry: os.DirEntry[str], status: os.stat_result) -> bool:
-        if not status.st_size:
-            return False
-        # O_NONBLOCK: the name may have become a pipe since it was looked at
-        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-        descriptor = os.open(entry.path, flags)
-        try:
-            return sniff(os.read(descriptor, SNIFF_BYTES)) is not None
-        finally:
-            os.close(descriptor)
-
     def _failed(self, relative: str, error: OSError) -> None:
         kind = "permission" if isinstance(error, PermissionError) else "unreadable"
         self.on_problem(Problem(relative, kind, f"cannot be read: {error.strerror or error}"))
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    """What an entry leads to; a listing of Windows has no inodes, so the file itself is asked there."""
+    status = entry.stat()
+    return status if status.st_ino else os.stat(entry.path)  # noqa: PTH116 (a million paths)
+
+
+def starts_as_image(path: str) -> bool:
+    """Whether a file's first bytes are surely an image's.
+
+    Args:
+        path: A regular file, or what was one a moment ago.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    # O_NONBLOCK: the name may have become a pipe since it was looked at
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    try:
+        return surely_image(os.read(descriptor, SNIFF_BYTES))
+    finally:
+        os.close(descriptor)
 
 
 def _is_utf8(text: str) -> bool:

@@ -16,8 +16,8 @@ from typing import Final
 
 from PIL import Image
 
+from mobius_tui.catalogue.formats import SNIFF_BYTES, has_tga_footer, sniff
 from mobius_tui.errors import ProcessingFailed
-from mobius_tui.fingerprint.formats import has_tga_footer, sniff
 from mobius_tui.fingerprint.model import Limits
 from mobius_tui.fingerprint.planes import flattened
 from mobius_tui.text import human_bytes
@@ -187,7 +187,7 @@ def opened(data: bytes, limits: Limits) -> Image.Image:
         raise DecodeFailed("the file is empty", "not an image")
     if len(data) > limits.bytes:
         raise DecodeFailed(too_many_bytes(len(data), limits), "too large")
-    name = sniff(data[:512]) or ("TGA" if has_tga_footer(data[-26:]) else None)
+    name = sniff(data[:SNIFF_BYTES]) or ("TGA" if has_tga_footer(data[-18:]) else None)
     if name is None:
         raise NotOpened("not an image: its first bytes are those of no known image format", "not an image")
     if name not in PILLOW_FORMATS:

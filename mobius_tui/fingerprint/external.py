@@ -21,8 +21,8 @@ from typing import IO, Final
 
 from PIL import Image
 
+from mobius_tui.catalogue.formats import SNIFF_BYTES, sniff
 from mobius_tui.fingerprint.decode import DecodeFailed, Facts, NotOpened, load_luminance
-from mobius_tui.fingerprint.formats import sniff
 from mobius_tui.fingerprint.model import Limits
 from mobius_tui.fingerprint.whole import is_whole
 
@@ -123,7 +123,7 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
     Raises:
         DecodeFailed: No program is installed (``decoder missing``), it failed, or a limit was met.
     """
-    name = sniff(data[:512])
+    name = sniff(data[:SNIFF_BYTES])
     if name is None or name not in READERS:
         raise refused
     if not is_whole(data, name):

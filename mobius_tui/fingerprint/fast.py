@@ -11,8 +11,8 @@ from typing import Final
 
 from PIL import Image
 
+from mobius_tui.catalogue.formats import SNIFF_BYTES, sniff
 from mobius_tui.fingerprint.decode import Facts, explained, load_luminance, opened, orientation_of, upright
-from mobius_tui.fingerprint.formats import sniff
 from mobius_tui.fingerprint.model import Limits
 
 SHORTER_SIDE: Final = 512
@@ -32,7 +32,7 @@ def load_fast(data: bytes, limits: Limits) -> tuple[Image.Image, Facts]:
     Raises:
         DecodeFailed: As ``decode.load_exact``.
     """
-    if sniff(data[:64]) != "JPEG":
+    if sniff(data[:SNIFF_BYTES]) != "JPEG":
         return load_luminance(data, limits)
     image = opened(data, limits)
     full = image.size

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from mobius_tui.catalogue.document import file_key
-from mobius_tui.catalogue.formats import EXTENSIONS, SNIFF_BYTES, extension, sniff
-from mobius_tui.catalogue.walk import Problem, walk_library
+from mobius_tui.catalogue.formats import EXTENSIONS, extension
+from mobius_tui.catalogue.walk import Problem, starts_as_image, walk_library
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.store.database import read_meta, write_meta, writing
 from mobius_tui.store.events import add_event
@@ -207,20 +207,11 @@ def look_at(path: str) -> Seen | None:
         found = Path(path).stat()
         if not stat.S_ISREG(found.st_mode):
             return None
-        if extension(os.path.basename(path)) not in EXTENSIONS and not _sniffed(path):  # noqa: PTH119
+        if extension(os.path.basename(path)) not in EXTENSIONS and not starts_as_image(path):  # noqa: PTH119
             return None
     except (OSError, ValueError):
         return None
     return Seen(path, found.st_size, found.st_mtime_ns, found.st_ino)
-
-
-def _sniffed(path: str) -> bool:
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(path, flags)
-    try:
-        return sniff(os.read(descriptor, SNIFF_BYTES)) is not None
-    finally:
-        os.close(descriptor)
 
 
 def _may_be_image(path: str, folder: str) -> bool:

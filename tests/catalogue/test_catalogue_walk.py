@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sys
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 
 from mobius_tui import errors
 from mobius_tui.catalogue import walk
-from mobius_tui.catalogue.formats import EXTENSIONS, SNIFF_BYTES, extension, sniff
 from mobius_tui.catalogue.walk import Problem, walk_library
 
 LINUX = sys.platform.startswith("linux")
@@ -105,8 +105,34 @@ def test_a_catalogue_that_is_named_like_an_image_elsewhere_is_one(tmp_path: Path
 
 def test_unknown_extensions_are_sniffed(tmp_path: Path) -> None:
     put(tmp_path, "scan", "scan.dat", "photo.png.bak", "x.JPG", ".thumb", data=PNG)
+    put(tmp_path, "note", data=b"P5 is what this note is about")
     put(tmp_path, "text", "film.mp4", data=b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41")
     assert walked(tmp_path)[0] == ["photo.png.bak", "scan", "scan.dat", "x.JPG"]
+
+
+def test_where_listings_tell_no_inodes_files_are_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows: with the zeros of the listing all folders would be one, and all files changed."""
+
+    class Entry:
+        def __init__(self, entry: os.DirEntry[str]) -> None:
+            self.entry = entry
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.entry, name)
+
+        def stat(self) -> os.stat_result:
+            fields = list(self.entry.stat())
+            fields[1:4] = 0, 0, 0
+            return os.stat_result(fields)
+
+    listed = os.scandir
+    put(tmp_path, "a/x.png", "b/y.png", "c/z.png")
+    monkeypatch.setattr(os, "scandir", lambda path: contextlib.nullcontext([Entry(entry) for entry in listed(path)]))
+    found, problems = [], []
+    for image in walk_library(tmp_path, problems.append):
+        found.append((image.relative, image.inode))
+    assert found == [(name, (tmp_path / name).stat().st_ino) for name in ("a/x.png", "b/y.png", "c/z.png")]
+    assert problems == []
 
 
 def test_links_to_folders_outside_are_followed_once(tmp_path: Path) -> None:
@@ -232,55 +258,3 @@ def test_memory_does_not_grow_with_the_folders(tmp_path: Path) -> None:
     few = peak()
     put(tmp_path, *(f"d{d}/e{e}/{n}.png" for d in range(10) for e in range(10) for n in range(20)))
     assert peak() < few + 100 * 400, "a few hundred bytes a folder, nothing a file"
-
-
-@pytest.mark.parametrize(
-    ("head", "name"),
-    [
-        (b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"),
-        (PNG, "PNG"),
-        (b"GIF89a\1\0\1\0", "GIF"),
-        (b"RIFF\x24\0\0\0WEBPVP8 ", "WEBP"),
-        (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIF"),
-        (b"\0\0\0\x1cftypisom\0\0\0\0isomavif", "AVIF"),
-        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
-        (b"\0\0\0\x14ftypisom\0\0\0\0isomavif", None),
-        (b"II*\0\x08\0\0\0", "TIFF"),
-        (b"MM\0*\0\0\0\x08", "TIFF"),
-        (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", "BMP"),
-        (b"\xff\x0a\xfa", "JXL"),
-        (b"8BPS\0\1", "PSD"),
-        (b"BM: a note that is not a picture", None),
-        (b"RIFF\x24\0\0\0WAVEfmt ", None),
-        (b"\0\0\0\x20ftypisom\0\0\2\0isomiso2avc1mp41", None),
-        (b"#EXTM3U\nhttp://example.com/x", None),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'>", None),
-        (b"push graphic-context\nimage over 0,0", None),
-        (b"%PDF-1.7", None),
-        (b"", None),
-    ],
-)
-def test_sniff(head: bytes, name: str | None) -> None:
-    assert sniff(head[:SNIFF_BYTES]) == name
-
-
-@given(st.binary(max_size=40))
-def test_sniff_takes_any_bytes(head: bytes) -> None:
-    assert sniff(head) is None or sniff(head).isalnum()
-
-
-@pytest.mark.parametrize(
-    ("name", "ending"),
-    [("a.PNG", "png"), ("a.b.jpeg", "jpeg"), ("png", ""), (".png", ""), ("a.", ""), ("a.tar.gz", "gz")],
-)
-def test_extension(name: str, ending: str) -> None:
-    assert extension(name) == ending
-
-
-def test_pillow_knows_no_common_extension_that_is_left_out() -> None:
-    image = pytest.importorskip("PIL.Image")
-    image.init()
-    common = {"JPEG", "PNG", "WEBP", "AVIF", "GIF", "TIFF", "BMP", "DIB", "JPEG2000"}
-    missing = {e[1:] for e, name in image.registered_extensions().items() if name in common} - EXTENSIONS
-    assert missing <= {"bw", "rgb", "rgba"}

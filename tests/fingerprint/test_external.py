@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mobius_tui.catalogue.formats import sniff
 from mobius_tui.fingerprint import external
 from mobius_tui.fingerprint.dhash import dhash_of, hamming
 from mobius_tui.fingerprint.external import READERS, external_tools, run_bounded
 from mobius_tui.fingerprint.file import fingerprint_bytes, fingerprint_file
-from mobius_tui.fingerprint.formats import sniff
 from mobius_tui.fingerprint.model import Limits, Task
 
 LIMITS = Limits()

@@ -37,7 +37,7 @@ class _State:
 
 def install() -> None:
     """Turn SIGINT, SIGTERM and SIGHUP into errors; one that is ignored (nohup) stays ignored."""
-    _State.soft, _State.cause = False, None
+    _State.soft, _State.cause, _State.limit_s = False, None, 0.0
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -56,12 +56,6 @@ def set_time_limit(seconds: float) -> None:
     timer.start()
 
 
-def clear_time_limit() -> None:
-    """The operation is over: what is left to do is to say so."""
-    if hasattr(signal, "setitimer"):
-        signal.setitimer(signal.ITIMER_REAL, 0)
-
-
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """While an operation runs that can end by itself: signals only set what this gives.
@@ -76,6 +70,8 @@ def asked_to_stop() -> Iterator[Callable[[], bool]]:
         yield lambda: _State.cause is not None
     finally:
         _State.soft = False
+        if hasattr(signal, "setitimer"):
+            signal.setitimer(signal.ITIMER_REAL, 0)  # what is left is to say how it went
 
 
 def cause_of_stop() -> MobiusError | None:

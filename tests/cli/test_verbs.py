@@ -158,6 +158,22 @@ def test_migrate_stops_in_order_and_says_that_it_goes_on(
     assert mobius("jobs", "--all", "--workspace", ws, "--json").json[0]["state"] == "cancelled"
 
 
+def test_migrate_that_does_not_stop_is_left_after_the_grace_and_its_row_is_settled_later(
+    mobius: Mobius, ws: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deaf(*_: object) -> object:
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait(60)
+        raise AssertionError("nothing ended it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("mobius_tui.operations.run.migrate", deaf)
+        patched.setattr("mobius_tui.cli.interrupts.GRACE_S", 0.2)
+        assert mobius("migrate", "--workspace", ws).code == 143
+    assert not (ws / "library" / "library.json").exists()
+    assert mobius("migrate", "--workspace", ws).code == 0
+
+
 def test_jobs_pause_resume_cancel(mobius: Mobius, ws: Path) -> None:
     assert mobius("jobs", "--workspace", ws).code == 0
     assert mobius("pause", 1, "--workspace", ws).code == 1
@@ -362,3 +378,43 @@ def test_demo_as_text_then_again(mobius: Mobius, tmp_path: Path) -> None:
     (tmp_path / "full" / "mine.txt").write_text("x")
     assert mobius("demo", "full").code == 1
     assert sorted(path.name for path in (tmp_path / "full").iterdir()) == ["mine.txt"]
+
+
+def test_demo_on_a_terminal_starts_the_worker_asks_for_one_migration_and_opens_the_console(
+    mobius: Mobius, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("mobius_tui.cli.verbs.demo.has_terminal", lambda: True)
+    monkeypatch.setattr("mobius_tui.cli.verbs.demo.create_demo_workspace", lambda root, _: root.mkdir(exist_ok=True))
+    monkeypatch.setattr("mobius_tui.worker.control.ensure_worker", lambda ws, *_: done.append(f"worker {ws.root.name}"))
+    monkeypatch.setattr("mobius_tui.__main__._run_console", lambda ws: done.append(f"console {ws.root.name}") or 7)
+    assert mobius("demo").code == 7
+    assert mobius("demo").code == 7
+    assert done == ["worker mobius-demo", "console mobius-demo"] * 2
+    with contextlib.closing(open_database(tmp_path / "mobius-demo" / ".mobius" / "mobius.db")) as connection:
+        assert [(job.kind, job.state, job.owner) for job in list_jobs(connection)] == [("migrate", "queued", "")]
+
+
+def test_demo_wants_one_folder(mobius: Mobius, tmp_path: Path) -> None:
+    assert mobius("demo", "a", "--workspace", "b").code == 1
+    (tmp_path / "file").write_text("")
+    assert mobius("demo", "file").code == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_consoles_options_reach_it(mobius: Mobius, ws: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr("mobius_tui.cli.verbs.console.has_terminal", lambda: True)
+    monkeypatch.setattr("mobius_tui.__main__._run_console", lambda ws, **options: given.append(options) or 0)
+    assert mobius("--workspace", ws).code == 0
+    assert mobius("--workspace", ws, "--read-only", "--low-bandwidth", "--ascii", "--theme", "night").code == 0
+    assert given == [
+        {"read_only": False, "low_bandwidth": False, "ascii_only": False, "theme": None},
+        {"read_only": True, "low_bandwidth": True, "ascii_only": True, "theme": "night"},
+    ]
+
+
+def test_worker_run_ends_with_its_time_limit(mobius: Mobius, ws: Path) -> None:
+    answer = mobius("worker", "run", "--workspace", ws, "--timeout", "0.5")
+    assert answer.code == 4 and "time limit" in answer.err
+    assert mobius("worker", "status", "--workspace", ws, "--json").json["running"] is False

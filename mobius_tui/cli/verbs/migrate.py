@@ -133,12 +133,14 @@ def run_to_end(call: Call, ws: Workspace, options: MigrateOptions) -> Job:
 
     check_state_folder(ws)
     kind = "dry-run" if options.dry_run else "migrate"
-    with contextlib.closing(open_database(ws.database)) as connection:
-        with interrupts.asked_to_stop() as stopping, progress_line(call) as on_tick:
-            job = run_in_foreground(
-                ws, connection, kind, options.to_json(), reason=options.reason, stopping=stopping, on_tick=on_tick
-            )
-        interrupts.clear_time_limit()
+    with (
+        contextlib.closing(open_database(ws.database)) as connection,
+        interrupts.asked_to_stop() as stopping,
+        progress_line(call) as on_tick,
+    ):
+        job = run_in_foreground(
+            ws, connection, kind, options.to_json(), reason=options.reason, stopping=stopping, on_tick=on_tick
+        )
     if job.state == "done":
         return job
     failure = _failure_of(job, options)

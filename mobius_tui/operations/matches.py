@@ -101,7 +101,7 @@ def exact_prints(
     """
     places = [place for place, found in enumerate(results) if has_dhash(found)]
     hashes = np.array([found.dhash for found in results if has_dhash(found)], dtype=np.uint64)
-    near = suspects(hashes, threshold)
+    near = suspects(hashes, threshold, heed=progress.checkpoint)
     chosen = [place for place, suspect in zip(places, near.tolist(), strict=True) if suspect]
 
     def shown(tally: Tally) -> Counts:

@@ -43,7 +43,7 @@ def keep_pairs(connection: sqlite3.Connection, pairs: Iterable[Pair], run_id: st
     chunk: list[Pair] = []
     for pair in pairs:
         chunk.append(pair)
-        if len(chunk) >= 2000:
+        if len(chunk) >= 10_000:  # random keys: each transaction touches most pages
             _keep_chunk(connection, chunk, run_id)
             chunk.clear()
     _keep_chunk(connection, chunk, run_id)

@@ -2,10 +2,14 @@
 
 import hashlib
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobius_tui.matching.candidates import CandidateBlock
 from mobius_tui.matching.confidence import distance_confidence
+from mobius_tui.operations import matches
 from mobius_tui.operations.matches import exact_duplicates, waiting_pairs
 from mobius_tui.store.images import Fingerprint
 
@@ -65,6 +69,23 @@ def test_too_many_pairs_leave_the_nearest(hashes, most):
     some = waiting_pairs(results, names, 8, Going(), most=most)
     assert list(some) == every[:most]
     assert some.found == len(every)
+
+
+@given(st.lists(st.integers(0, 8), max_size=30), st.integers(1, 9))
+def test_nearest_are_kept_in_whatever_order_they_are_found(distances, most):
+    """One candidate a block, as a large library gives many blocks."""
+    results = [found(number, number) for number in range(len(distances) + 1)]
+
+    def blocks(table, threshold, *, heed):
+        for number, distance in enumerate(distances):
+            yield CandidateBlock(np.array([0]), np.array([number + 1]), np.array([distance], np.uint8))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matches, "find_candidate_blocks", blocks)
+        waiting = waiting_pairs(results, [str(n) for n in range(len(results))], 8, Going(), most=most)
+    expected = sorted((distance, number + 1) for number, distance in enumerate(distances))[:most]
+    assert list(zip(waiting.distance.tolist(), waiting.right.tolist(), strict=True)) == expected
+    assert waiting.found == len(distances)
 
 
 def test_unhashed_and_uninformative_images_match_nothing():

@@ -1,6 +1,8 @@
 """The poller: reads only when something moved, and says what is wrong until it is mended."""
 
 import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from mobius_tui.store.jobs import add_job, update_job
 from mobius_tui.store.metrics import keep_batch
 from mobius_tui.store.worker_row import write_worker
 from mobius_tui.system.locks import FileLock
+from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import init_workspace
 
 
@@ -146,15 +149,15 @@ def test_the_worker_lives_by_its_lock_and_never_by_its_row(ws, database):
 
 def test_a_dead_worker_is_seen_with_its_job(ws, database):
     """Nothing is written when a worker dies, so the jobs must be read again."""
-    from mobius_tui.system.processes import process_token
-
+    worker = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     lock = FileLock(ws.worker_lock)
     lock.acquire("ada", "worker")
-    job = add_job(database, "migrate", {}, "ada", owner=process_token())
+    job = add_job(database, "migrate", {}, "ada", owner=process_token(worker.pid))
     update_job(database, job.id, state="running")
     poller = Poller(ws)
     assert poller.look().jobs[0].state == "running"
-    database.execute("UPDATE jobs SET owner = 'boot:999999:1' WHERE id = ?", (job.id,))
+    worker.kill()
+    worker.communicate()
     lock.release()
     assert poller.look().jobs[0].state == "interrupted"
 

@@ -131,11 +131,12 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
     tools = external_tools()
     readers = [(tool, forced) for tool, forced in READERS[name] if tool in tools]
     deadline = time.monotonic() + limits.seconds * 0.9
-    able = False
+    able, crashed = False, ""
     for tool, forced in readers:
         run = _decoded_by(tool, tools[tool], forced, data, limits, deadline - time.monotonic())
         if run.why_stopped == "timeout":
-            raise DecodeFailed(f"{tool} took longer than {limits.seconds:g} s over this {name} file", "timeout")
+            said = f"{tool} took longer than {limits.seconds:g} s over this {name} file"
+            raise DecodeFailed(said, "timeout", lasting=False)
         if run.why_stopped == "too large":
             raise DecodeFailed("too large: decoded, it has more pixels than the limit", "too large")
         if _succeeded(run):
@@ -147,7 +148,12 @@ def load_external(data: bytes, limits: Limits, refused: NotOpened) -> tuple[Imag
             return plane, replace(facts, format=name)
         if any(word in run.complaint.lower() for word in _TOO_LARGE):
             raise DecodeFailed(f"{tool} needs more memory or pixels than one image may use", "too large")
-        able = able or not any(word in run.complaint.lower() for word in _LACKS)
+        if run.code is not None and run.code < 0:
+            crashed = tool
+        elif not any(word in run.complaint.lower() for word in _LACKS):
+            able = True
+    if crashed and not able:
+        raise DecodeFailed(f"{crashed} crashed on this {name} file", "crash", lasting=False)
     if not able:
         wanted = " or ".join(tool for tool, _ in READERS[name])
         state = "as installed cannot read it" if readers else "is not installed"

@@ -56,7 +56,8 @@ class Outcome:
         error: Why it failed, in words for a person; else None.
         cause: A short class of the error for counting: ``truncated``, ``not an image``, ``too large``, ``permission``,
             ``vanished``, ``timeout``, ``crash``, ``memory``, ``decoder missing``, ``io``, ``other``; else None.
-        lasting: Whether the same bytes will fail again (so the failure may be remembered).
+        lasting: Whether the same bytes will fail again (so the failure may be remembered); never with ``timeout`` and
+            ``crash``, which a busy machine can bring about.
         width: Pixels after orientation; 0 when failed.
         height: Pixels after orientation; 0 when failed.
         format: ``JPEG``, ``PNG`` and so on; empty when failed.

@@ -174,7 +174,8 @@ class HashingPool:
             return Outcome(task.path, "failed", error=said, cause=cause)
         if found.status != "same":
             return found
-        return replace(found, status="failed", error=said, cause=cause, lasting=True)
+        # Not lasting: a busy machine or a killed process may be to blame, and not the bytes.
+        return replace(found, status="failed", error=said, cause=cause)
 
     def _running(self) -> Executor:
         if self._closed:

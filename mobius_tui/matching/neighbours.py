@@ -183,32 +183,37 @@ class GrowingHashes:
         return self._used - 1
 
 
-def suspects(fast_hashes: NDArray[np.uint64], r: int, *, margin: int = FAST_MARGIN) -> NDArray[np.bool_]:
+def suspects(
+    fast_hashes: NDArray[np.uint64], r: int, *, margin: int = FAST_MARGIN, heed: Callable[[], None] | None = None
+) -> NDArray[np.bool_]:
     """Images of the fast profile that must be hashed exactly before any distance is computed.
 
     Args:
         fast_hashes: Hashes of the fast profile.
         r: The candidates' radius between exact hashes.
         margin: Bits by which a distance between fast hashes may be off.
+        heed: Called between pieces of work; what it raises ends the search.
 
     Returns:
         A flag a hash: whether any other lies within r + margin, equal ones included.
     """
     seen = collapse(fast_hashes)
     near = seen.counts > 1
-    _mark_by_sample(seen.distinct, near, min(BITS, r + margin))
+    _mark_by_sample(seen.distinct, near, min(BITS, r + margin), heed)
     waiting = np.flatnonzero(~near)
     if len(waiting) * len(near) * SLOT_NS < 1e9:
         for place in waiting:
             near[place] = len(neighbours_of(seen.distinct[place], seen.distinct, min(BITS, r + margin))[0]) > 1
     else:
-        for block in pairs_within(seen.distinct, min(BITS, r + margin)):
+        for block in pairs_within(seen.distinct, min(BITS, r + margin), heed=heed):
             near[block.left] = True
             near[block.right] = True
     return near[seen.inverse]
 
 
-def _mark_by_sample(distinct: NDArray[np.uint64], near: NDArray[np.bool_], r: int) -> None:
+def _mark_by_sample(
+    distinct: NDArray[np.uint64], near: NDArray[np.bool_], r: int, heed: Callable[[], None] | None
+) -> None:
     """Mark hashes with a neighbour in a growing sample, as long as that finds many.
 
     In a large library at a wide radius nearly every hash has a neighbour by chance; the pairs are not needed for that.
@@ -217,6 +222,8 @@ def _mark_by_sample(distinct: NDArray[np.uint64], near: NDArray[np.bool_], r: in
         return
     sample = np.random.default_rng(0).permutation(len(distinct))
     for low in range(0, len(sample), 256):
+        if heed:
+            heed()
         waiting = np.flatnonzero(~near)
         chosen = sample[low : low + 256]
         marked = 0

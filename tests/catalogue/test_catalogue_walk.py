@@ -128,9 +128,8 @@ def test_where_listings_tell_no_inodes_files_are_asked(tmp_path: Path, monkeypat
     listed = os.scandir
     put(tmp_path, "a/x.png", "b/y.png", "c/z.png")
     monkeypatch.setattr(os, "scandir", lambda path: contextlib.nullcontext([Entry(entry) for entry in listed(path)]))
-    found, problems = [], []
-    for image in walk_library(tmp_path, problems.append):
-        found.append((image.relative, image.inode))
+    problems: list[Problem] = []
+    found = [(image.relative, image.inode) for image in walk_library(tmp_path, problems.append)]
     assert found == [(name, (tmp_path / name).stat().st_ino) for name in ("a/x.png", "b/y.png", "c/z.png")]
     assert problems == []
 

@@ -100,6 +100,26 @@ def test_without_a_program_the_sentence_says_what_to_install(monkeypatch):
     assert "ffmpeg or ImageMagick" in found.error
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="scripts and signals of Unix")
+@pytest.mark.parametrize(
+    ("script", "cause", "lasting", "word"),
+    [
+        ("kill -KILL $$", "crash", False, "ffmpeg crashed"),
+        ("exec /bin/sleep 600", "timeout", False, "ffmpeg took longer than 1 s"),
+        ("echo broken >&2; exit 1", "truncated", True, "damaged"),
+        ("echo Cannot allocate memory >&2; kill -ABRT $$", "too large", True, "memory"),
+    ],
+)
+def test_only_what_the_bytes_are_to_blame_for_is_lasting(tmp_path, monkeypatch, script, cause, lasting, word):
+    program = tmp_path / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(external, "external_tools", lambda: {external.FFMPEG: str(program)})
+    found = fingerprint_bytes(b"\xff\x0a" + bytes(100), "exact", Limits(seconds=1.0))
+    assert (found.status, found.cause, found.lasting) == ("failed", cause, lasting)
+    assert word in found.error
+
+
 @pytest.mark.parametrize("format_name", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_what_pillow_opens_and_cannot_finish_is_not_given_to_them(format_name, monkeypatch):
     image = Image.effect_noise((300, 200), 80).convert("P" if format_name == "GIF" else "RGB")

@@ -244,6 +244,19 @@ def test_a_search_heeds_a_call_to_stop() -> None:
         list(pairs_within(np.array([0, 2**64 - 1], np.uint64), 1, heed=stop))
 
 
+@pytest.mark.parametrize("shape", ["balls", "uniform"])
+def test_looking_for_suspects_heeds_a_call_to_stop(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop() -> None:
+        raise Enough
+
+    monkeypatch.setattr(neighbours, "BRUTE_BELOW", 500)
+    with pytest.raises(Enough):
+        suspects(drawn(shape, 2000, 1), 10, heed=stop)
+
+
 @pytest.mark.parametrize("index", [False, True])
 def test_memory_does_not_grow_with_the_number_of_pairs(index: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     import tracemalloc

@@ -452,6 +452,20 @@ def test_paths_beyond_the_library(make_workspace, run, tmp_path):
     assert found == ["ok", "missing", "ok"]
 
 
+def test_file_without_an_entry_that_vanishes_meanwhile_is_nothing(make_workspace, run):
+    ws = make_workspace(3)
+    listed(ws, "deck/00.png", "gone.png")
+
+    def vanish(tick):
+        if tick.phase.startswith("comparing"):
+            (ws.library / "deck/02.png").unlink(missing_ok=True)
+
+    job = run(ws, on_tick=vanish)
+    assert (job.state, job.summary["missing"], job.summary["total"]) == ("done", 1, 3)
+    assert list(entries(ws)) == ["deck/00.png", "gone.png", "deck/01.png"]
+    assert catalogue(ws)["dhash_migration"]["run"]["images"] == 3
+
+
 def test_library_that_is_not_there(make_workspace, run):
     ws = make_workspace({})
     ws.library.rmdir()

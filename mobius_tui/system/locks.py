@@ -61,7 +61,7 @@ class FileLock:
             Whether it is held now.
 
         Raises:
-            EnvironmentFailed: The lock file cannot be opened.
+            EnvironmentFailed: The lock file cannot be opened, or the filesystem has no locks.
         """
         try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
@@ -72,11 +72,19 @@ class FileLock:
                 fix="check the folder's permissions",
             ) from error
         deadline = time.monotonic() + max(wait_s, _PROBE_S)
-        while not _try_lock(descriptor):
-            if time.monotonic() >= deadline:
-                os.close(descriptor)
-                return False
-            time.sleep(0.02)
+        try:
+            while not _try_lock(descriptor):
+                if time.monotonic() >= deadline:
+                    os.close(descriptor)
+                    return False
+                time.sleep(0.02)
+        except OSError as error:
+            os.close(descriptor)
+            raise EnvironmentFailed(
+                f"the lock cannot be taken: {error.strerror}",
+                where=visible(str(self.path)),
+                fix="`mobius doctor` says what the filesystem lacks",
+            ) from error
         holder = Holder(who, clock.now(), purpose, os.getpid(), process_token())
         body = json.dumps(asdict(holder)).encode()
         with contextlib.suppress(OSError):  # the body is a hint; the lock itself is held even on a full disk
@@ -116,6 +124,8 @@ def holder_of(path: Path) -> Holder | None:
         if _try_lock(descriptor, shared=True):
             return None
         return _read_holder(os.pread(descriptor, 65536, 0))
+    except OSError:  # a filesystem without locks: nobody can hold one there
+        return None
     finally:
         os.close(descriptor)
 
@@ -124,8 +134,9 @@ def _read_holder(body: bytes) -> Holder:
     try:
         found = json.loads(body)
         who, since, purpose = str(found["who"]), float(found["since"]), str(found["purpose"])
+        clock.iso(since)  # a time that no calendar has makes the rest no better
         return Holder(who, since, purpose, int(found["pid"]), str(found.get("token", "")))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError):
         return Holder("?", 0.0, "?", 0)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+_TOKEN = re.compile(r"[^:]*:([0-9]{1,10}):[^:]*")
 
 
 def process_token(pid: int | None = None) -> str:
@@ -26,14 +29,14 @@ def process_token(pid: int | None = None) -> str:
 
 def is_alive(token: str) -> bool:
     """Whether the process with this token still runs."""
-    parts = token.split(":")
-    return len(parts) == 3 and parts[1].isdigit() and process_token(int(parts[1])) == token
+    pid = pid_of(token)
+    return pid is not None and process_token(pid) == token
 
 
 def pid_of(token: str) -> int | None:
     """The PID in a token; None when it holds none."""
-    parts = token.split(":")
-    return int(parts[1]) if len(parts) == 3 and parts[1].isdigit() else None
+    match = _TOKEN.fullmatch(token)
+    return int(match[1]) if match else None
 
 
 def _boot_id() -> str:
@@ -45,10 +48,11 @@ def _boot_id() -> str:
 
 def _start_time(pid: int) -> str:
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return _portable_start_time(pid)
-    fields = stat.rpartition(")")[2].split()
+    # The name in brackets is any 15 bytes: a character may be cut in two.
+    fields = stat.rpartition(b")")[2].decode("ascii").split()
     return "" if fields[0] in {"Z", "X"} else fields[19]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.system import locks
 from mobius_tui.system.locks import FileLock, catalogue_lock, catalogue_lock_path, holder_of, taken_error
 from mobius_tui.system.processes import process_token
 
@@ -99,7 +101,10 @@ def test_a_free_lock_has_no_holder(tmp_path: Path) -> None:
     assert not lock.held and holder_of(tmp_path / "lock") is None
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff\xfe", b'{"who": 1, "since": "x"}', b"null"])
+TIMELESS = [b'{"who": "a", "since": %s, "purpose": "b", "pid": 1}' % since for since in (b"1e30", b"NaN", b"-1e30")]
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"{}", b"\xff\xfe", b'{"who": 1, "since": "x"}', b"null", *TIMELESS])
 def test_a_holder_without_a_readable_name(tmp_path: Path, body: bytes) -> None:
     lock = FileLock(tmp_path / "lock")
     lock.acquire("ann", "x")
@@ -133,6 +138,19 @@ def test_the_file_is_private_and_stays(tmp_path: Path) -> None:
 def test_a_lock_that_cannot_be_opened(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFailed, match="cannot be opened"):
         FileLock(tmp_path / "missing" / "lock").acquire("ann", "x")
+
+
+def test_a_filesystem_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object, **__: object) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks, "_try_lock", refused)
+    (tmp_path / "lock").touch()
+    before = os.listdir("/dev/fd")
+    with pytest.raises(EnvironmentFailed, match="No locks available"):
+        FileLock(tmp_path / "lock").acquire("ann", "x")
+    assert holder_of(tmp_path / "lock") is None
+    assert os.listdir("/dev/fd") == before
 
 
 def test_the_catalogue_is_locked_beside_its_real_file(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -40,9 +41,25 @@ def test_a_later_process_with_the_same_pid_is_another() -> None:
     assert is_alive(process_token())
 
 
-@pytest.mark.parametrize("token", ["", "a", "a:b", "a:b:c", "a:1", "::", "a:-1:2", "a:1:2:3"])
+@pytest.mark.parametrize(
+    "token", ["", "a", "a:b", "a:b:c", "a:1", "::", "a:-1:2", "a:1:2:3", "a:²:3", "a:" + "9" * 5000 + ":1"]
+)
 def test_what_is_no_token_is_not_alive(token: str) -> None:
     assert not is_alive(token)
+
+
+def test_a_process_whose_name_is_not_utf8_has_a_token(tmp_path: Path) -> None:
+    if not Path("/proc/self/stat").exists():
+        pytest.skip("only /proc shows names")
+    program = Path(os.fsdecode(os.fsencode(tmp_path) + b"/) \xff\xc3"))
+    shutil.copy("/bin/sleep", program)
+    child = subprocess.Popen([program, "60"])
+    try:
+        token = process_token(child.pid)
+        assert is_alive(token) and pid_of(token) == child.pid
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_a_detached_process_has_its_own_session_and_appends_its_output(tmp_path: Path) -> None:

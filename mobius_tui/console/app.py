@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 HARD_EXIT_S = 3.0
 """Seconds after a hang-up or a SIGTERM until the process ends, whatever hangs."""
 
-_LOW_BANDWIDTH_PERIOD_S = 2.0
-
 
 def run_console(
     ws: Workspace,
@@ -34,6 +33,7 @@ def run_console(
     low_bandwidth: bool = False,
     ascii_only: bool = False,
     theme: str | None = None,
+    keymap: Path | None = None,
 ) -> int:
     """Open the console on this terminal, and return when it is closed.
 
@@ -43,39 +43,63 @@ def run_console(
         low_bandwidth: Fewer repaints.
         ascii_only: Plain ASCII borders and marks.
         theme: Name of a theme; None takes the setting.
+        keymap: TOML file with other keys; None keeps them.
 
     Returns:
         The exit code: 0 after ``q``; 129, 130 and 143 after hang-up, Ctrl-C and SIGTERM; 70 after a defect.
 
     Raises:
         EnvironmentFailed: There is no terminal, or one that cannot show a screen.
-        BadInput: The theme is none, or broken.
+        BadInput: The theme or keymap is none, or broken.
     """
     require_terminal(os.environ)
-    low_bandwidth = low_bandwidth or ws.settings.low_bandwidth
-    ascii_only = ascii_only or ws.settings.ascii or not speaks_utf8(os.environ)
-    chosen = choose_theme(ws, theme, os.environ)
-    note = "" if read_only else start_worker(ws, os.environ)
     # The toolkit reads these when it is imported.
     os.environ["TEXTUAL_ANIMATIONS"] = "none"
     os.environ["TEXTUAL_DISABLE_KITTY_KEY"] = "1"
+    low_bandwidth = low_bandwidth or ws.settings.low_bandwidth
+    ascii_only = ascii_only or ws.settings.ascii or not speaks_utf8(os.environ)
+    chosen = choose_theme(ws, theme, os.environ)
+    keys = read_keymap(keymap)
+    note = "" if read_only else start_worker(ws, os.environ)
     from mobius_tui.console.application import ConsoleApp
-    from mobius_tui.console.driver import TerminalDriver
-    from mobius_tui.console.poller import LEAST_PERIOD_S, Poller
+    from mobius_tui.console.poller import Poller
 
-    period = _LOW_BANDWIDTH_PERIOD_S if low_bandwidth else LEAST_PERIOD_S
     console = ConsoleApp(
         ws,
-        Poller(ws, read_only=read_only, worker_note=note, period_s=period),
+        Poller(ws, read_only=read_only, worker_note=note),
         chosen,
         ascii_only=ascii_only,
         low_bandwidth=low_bandwidth,
         read_only=read_only,
-        driver_class=TerminalDriver,
+        keymap=keys,
+        driver_class=_driver_class(),
     )
     catch_signals(console)
     console.run(mouse=False)
     return _finish(ws, console)
+
+
+def read_keymap(path: Path | None) -> Mapping[str, str]:
+    """The keys of a keymap, tried on all actions; none without a file.
+
+    Raises:
+        BadInput: The keymap is broken.
+    """
+    from mobius_tui.console.actions import registry
+    from mobius_tui.console.keymap import load_keymap, remapped
+
+    keys = load_keymap(path) if path is not None else {}
+    remapped(registry(), keys)
+    return keys
+
+
+def _driver_class() -> type | None:
+    """The console's own driver; None (the toolkit's) where there is no termios."""
+    if sys.platform == "win32":
+        return None
+    from mobius_tui.console.driver import TerminalDriver
+
+    return TerminalDriver
 
 
 def require_terminal(environ: Mapping[str, str]) -> None:

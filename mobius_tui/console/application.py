@@ -7,13 +7,14 @@ import sqlite3
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from textual.app import App
 from textual.screen import Screen
 
 from mobius_tui.console.actions import Action, registry
+from mobius_tui.console.keymap import remapped
 from mobius_tui.console.lines import Line, fit, outside
 from mobius_tui.console.palette import look_of, textual_theme
 from mobius_tui.console.poller import Source
@@ -31,7 +32,7 @@ from mobius_tui.workspace import Workspace
 TICK_S = 0.5
 """The screen follows the snapshots twice a second: enough for people, little on the wire."""
 
-SLOW_TICK_S = 2.0
+SLOW_TICK_S = 1.5
 """The same with ``--low-bandwidth``."""
 
 SAID_S = 6.0
@@ -48,6 +49,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         ascii_only: Plain ASCII borders and marks.
         low_bandwidth: Fewer repaints.
         read_only: No action that writes is registered.
+        keymap: Other keys, by the name of their action.
         now: The wall clock.
         driver_class: The terminal's driver; None takes the toolkit's.
     """
@@ -65,6 +67,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         ascii_only: bool = False,
         low_bandwidth: bool = False,
         read_only: bool = False,
+        keymap: Mapping[str, str] | None = None,
         now: Callable[[], float] = clock.now,
         driver_class: Any = None,
     ) -> None:
@@ -77,7 +80,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         self._look = look_of(theme, ascii_only=ascii_only)
         self.register_theme(textual_theme(theme))
         self.theme = theme.name
-        self._actions = registry(read_only=read_only)
+        self._actions = tuple(a for a in remapped(registry(), keymap or {}) if not (read_only and a.writes))
         self._main = MainScreen(self._look, self._actions)
         self._said_at: float | None = None
         self.defect = ""

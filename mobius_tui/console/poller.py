@@ -57,7 +57,6 @@ class Poller:
         ws: The workspace.
         read_only: Whether the console writes nothing.
         worker_note: Why no worker could be started.
-        period_s: Seconds between two looks.
         now: The wall clock.
     """
 
@@ -67,11 +66,9 @@ class Poller:
         *,
         read_only: bool = False,
         worker_note: str = "",
-        period_s: float = LEAST_PERIOD_S,
         now: Callable[[], float] = clock.now,
     ) -> None:
         self._ws = ws
-        self._period_s = max(LEAST_PERIOD_S, period_s)
         self._now = now
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
@@ -104,7 +101,7 @@ class Poller:
             began = time.monotonic()
             self.look()
             spent = time.monotonic() - began
-            self._wake.wait(max(self._period_s, 4 * spent))
+            self._wake.wait(max(LEAST_PERIOD_S, 4 * spent))
             self._wake.clear()
         self._close()
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed, MobiusError, exit_code_of
+
+_ADVICE = {
+    errno.EACCES: ". Next: check its owner and mode, or `mobius doctor`",
+    errno.EPERM: ". Next: check its owner and mode, or `mobius doctor`",
+    errno.EROFS: ". Next: mount it for writing",
+    errno.ENOSPC: ". Next: free space, `mobius doctor` shows how much there is",
+    errno.EMFILE: ". Next: ulimit -n 4096",
+}
 
 
 def main() -> NoReturn:
@@ -98,7 +107,8 @@ def _as_known(error: BaseException) -> BaseException:
 def _sentence(error: BaseException) -> str:
     if isinstance(error, OSError):
         place = "" if error.filename is None else f" ({error.filename})"
-        return f"{error.strerror or error}{place}"
+        advice = _ADVICE.get(error.errno or 0, "")
+        return f"{error.strerror or error}{place}{advice}"
     return str(error)
 
 

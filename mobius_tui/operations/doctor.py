@@ -102,13 +102,14 @@ def _settings(ws: Workspace) -> Iterator[Finding]:
 def _owner(ws: Workspace) -> Iterator[Finding]:
     found = ws.root.stat()
     shown = visible(str(ws.root))
+    foreign = hasattr(os, "geteuid") and found.st_uid != os.geteuid()
+    theirs = f"sudo -u {_user(found.st_uid)} mobius ..."
     if not os.access(ws.root, os.W_OK | os.X_OK):
-        yield Finding(
-            "workspace", "problem", f"{shown} may not be written", f"sudo chown -R $(id -un) {_typed(ws.root)}"
-        )
-    elif hasattr(os, "geteuid") and found.st_uid != os.geteuid():
+        fix = theirs if foreign else f"chmod u+rwx {_typed(ws.root)}"
+        yield Finding("workspace", "problem", f"{shown} may not be written", fix)
+    elif foreign:
         said = f"{shown} belongs to {_user(found.st_uid)}, not to this user: files will have mixed owners"
-        yield Finding("workspace", "warning", said, f"sudo -u {_user(found.st_uid)} mobius ...")
+        yield Finding("workspace", "warning", said, theirs)
     elif stat.S_IMODE(found.st_mode) & 0o002:
         yield Finding("workspace", "warning", f"others can write {shown}", f"chmod o-w {_typed(ws.root)}")
     else:
@@ -256,7 +257,9 @@ def _database(ws: Workspace) -> Finding:
             said = f"{human_bytes(ws.database.stat().st_size)}, not checked whole within {_CHECK_S:g} s"
             return Finding("database", "note", said, f"sqlite3 {shown} 'PRAGMA quick_check'")
         answer = str(error)
-    except (sqlite3.Error, OSError, MobiusError) as error:
+    except OSError as error:
+        return Finding("database", "problem", f"cannot be read: {error.strerror}", f"chmod u+rw {shown}")
+    except (sqlite3.Error, MobiusError) as error:
         answer = str(error)
     if answer == "ok":
         return Finding("database", "ok", f"{human_bytes(ws.database.stat().st_size)}, sound")

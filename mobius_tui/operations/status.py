@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -70,6 +71,8 @@ class Status:
     """One screen of a workspace.
 
     Attributes:
+        state_readable: Whether worker and history can be told at all.
+        jobs_known: Whether the database could be read, or there is none yet.
         worker: Who holds the worker's lock; None when no worker lives.
         worker_row: What the worker last said of itself.
         active: Jobs that are not over, newest first.
@@ -87,6 +90,8 @@ class Status:
     environment: str
     actor: str
     catalogue: LiveCatalogue
+    state_readable: bool
+    jobs_known: bool
     worker: Holder | None
     worker_row: WorkerRow | None
     active: tuple[Job, ...]
@@ -132,19 +137,24 @@ def read_status(ws: Workspace) -> Status:
     jobs: list[Job] = []
     row: WorkerRow | None = None
     waiting = low = None
+    known = False
     try:
         connection = open_for_reading(ws.database)
         if connection is not None:
             with contextlib.closing(connection):
                 jobs, row = list_jobs(connection, limit=100), read_worker(connection)
                 waiting, low = count_pairs(connection), count_low_confidence(connection)
+        known = True
     except MobiusError as error:
         warnings.append(str(error))
-    except (sqlite3.Error, ValueError, OSError) as error:
+    except OSError as error:
+        warnings.append(f"the database cannot be read: {error.strerror}")
+    except (sqlite3.Error, ValueError) as error:
         warnings.append(f"the database cannot be used: {error}")
     catalogue = live_catalogue(ws, jobs)
     backups = list_backups(ws.backups)
     worker = holder_of(ws.worker_lock)
+    readable = not os.path.lexists(ws.state) or os.access(ws.state, os.R_OK | os.X_OK)
     active = tuple(job for job in jobs if job.active)
     unhashed = row.unhashed if row is not None and worker is not None else None
     failure = last_failure(jobs)
@@ -153,6 +163,8 @@ def read_status(ws: Workspace) -> Status:
         environment=ws.settings.environment,
         actor=ws.actor,
         catalogue=catalogue,
+        state_readable=readable,
+        jobs_known=known,
         worker=worker,
         worker_row=row,
         active=active,

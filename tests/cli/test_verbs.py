@@ -244,7 +244,7 @@ def test_status_needs_neither_settings_nor_database(mobius: Mobius, ws: Path) ->
     answer = mobius("status", "--workspace", ws)
     assert answer.code == 0
     assert "mobius.toml" in answer.out and "database" in answer.out and "invalid" in answer.out
-    assert "mobius check" in answer.out
+    assert "mobius check" in answer.out and "running       unknown" in answer.out
     assert len(answer.out.splitlines()) <= 24 and max(map(len, answer.out.splitlines())) <= 80
 
 

@@ -48,6 +48,7 @@ def test_an_empty_workspace(ws: Workspace) -> None:
     assert (found.catalogue.exists, found.worker, found.active, found.last_failure) == (False, None, (), None)
     assert (found.waiting, found.backup) == (None, None)
     assert steps(ws) == ["mobius migrate --dry-run", "mobius migrate"]
+    assert found.jobs_known and found.state_readable
     json.dumps(found.to_json())
     assert sorted(ws.root.rglob("*")) == before
 
@@ -117,7 +118,7 @@ def test_it_works_with_everything_broken(ws: Workspace) -> None:
     ws.catalogue.write_bytes(b"\xff")
     ws.worker_lock.mkdir()
     found = read_status(open_workspace(ws.root, {}, {}, "anna", lenient=True))
-    assert len(found.warnings) == 2
+    assert len(found.warnings) == 2 and not found.jobs_known
     assert "not UTF-8" in found.catalogue.error
     assert found.next_steps[0][0] == "mobius check"
     json.dumps(found.to_json())

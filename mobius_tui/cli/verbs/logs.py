@@ -57,7 +57,7 @@ def logs(call: Call, follow: bool, level: str, run_id: str, lines: int) -> int:
 def _latest(ws: Workspace, level: str, run_id: str, lines: int) -> tuple[list[Event], int]:
     """From the database, else from the log files; and the id of the last event there is."""
     last = 0
-    with contextlib.suppress(MobiusError, sqlite3.Error):
+    with contextlib.suppress(MobiusError, sqlite3.Error, OSError):
         connection = open_for_reading(ws.database)
         if connection is not None:
             with contextlib.closing(connection):

@@ -48,10 +48,12 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
     lines = [(fitted(head, width), "title")]
     lines += [(fitted(f"warning: {text}", width), "warn") for text in status.warnings[:3]]
     rows = [*_live(status), ("worker", _worker(status))]
-    rows += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]] or [("running", "nothing")]
+    rows += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]]
+    if not status.active:
+        rows.append(("running", "nothing" if status.jobs_known else "unknown, the database cannot be read"))
     if len(status.active) > 3:
         rows.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
-    rows.append(("last failure", _failure(status.last_failure)))
+    rows.append(("last failure", _failure(status)))
     bad = {"invalid"} if status.last_failure is None else {"invalid", "last failure"}
     shown = labelled(rows, width=width, keep_end=["catalogue"])
     lines += [(line, "bad" if label in bad else "") for (label, _), line in zip(rows, shown, strict=True)]
@@ -83,7 +85,8 @@ def _live(status: Status) -> list[tuple[str, str]]:
     if live.since:
         pairs.append(("live since", f"{live.since}, {live.act} by {live.by}"))
     elif live.changed_at:
-        pairs.append(("live since", f"{clock.iso(live.changed_at)} by its time; no act of MOBIUS made it"))
+        why = "no act of MOBIUS made it" if status.state_readable else "the history may not be read"
+        pairs.append(("live since", f"{clock.iso(live.changed_at)} by its time; {why}"))
     if status.backup is not None:
         pairs.append(("backups", f"{status.backups}, newest {clock.iso(status.backup.at)}, {status.backup.state}"))
     else:
@@ -98,6 +101,8 @@ def _queue(status: Status) -> str:
 
 
 def _worker(status: Status) -> str:
+    if not status.state_readable:
+        return "unknown, the state folder may not be read"
     if status.worker is None:
         return "not running (`mobius worker start`)"
     row = status.worker_row
@@ -109,9 +114,10 @@ def _worker(status: Status) -> str:
     return text
 
 
-def _failure(job: Job | None) -> str:
+def _failure(status: Status) -> str:
+    job = status.last_failure
     if job is None:
-        return "none"
+        return "none" if status.jobs_known else "unknown, the database cannot be read"
     when = clock.iso(job.finished_at) if job.finished_at else "-"
     return f"{when} {job.kind} {job.id}, exit {job.exit_code}: {job.error}"
 

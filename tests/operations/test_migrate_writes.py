@@ -497,7 +497,7 @@ def small_disk(tmp_path, root_only):
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"no filesystem can be mounted here: {error}")
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "-l", folder], check=True)
 
 
 def test_full_disk_of_the_library_leaves_the_old_catalogue_whole(make_workspace, run, small_disk):

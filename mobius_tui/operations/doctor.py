@@ -259,7 +259,11 @@ def _database(ws: Workspace) -> Finding:
         answer = str(error)
     except OSError as error:
         return Finding("database", "problem", f"cannot be read: {error.strerror}", f"chmod u+rw {shown}")
-    except (sqlite3.Error, MobiusError) as error:
+    except MobiusError as error:
+        if error.exit_code == 5:
+            return Finding("database", "problem", error.what, f"free space: df {shown}")
+        answer = error.what
+    except sqlite3.Error as error:
         answer = str(error)
     if answer == "ok":
         return Finding("database", "ok", f"{human_bytes(ws.database.stat().st_size)}, sound")

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from mobius_tui.catalogue.faults import MAX_DEPTH, first_fault, line_and_column
+from mobius_tui.catalogue.faults import MAX_DEPTH, first_fault, is_too_deep, line_and_column
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
 
@@ -325,8 +325,8 @@ class _Reader:
                 fields, at = scan(text, start)
             except _SCAN_ERRORS as error:
                 self._explain(error, start)
-            if count("{", start, at) + count("[", start, at) > MAX_DEPTH:
-                self._check_depth(start)
+            if count("{", start, at) + count("[", start, at) > MAX_DEPTH and is_too_deep(fields):
+                self._too_deep(start)
             entry = self._entry(fields, start, at)
             if entry.key in seen:
                 self._same_file(entry)
@@ -373,14 +373,13 @@ class _Reader:
             value, end = _SCAN.raw_decode(self.text, at)
         except _SCAN_ERRORS as error:
             self._explain(error, at)
-        if self.text.count("{", at, end) + self.text.count("[", at, end) > MAX_DEPTH:
-            self._check_depth(at)
+        if self.text.count("{", at, end) + self.text.count("[", at, end) > MAX_DEPTH and is_too_deep(value):
+            self._too_deep(at)
         return value, end
 
-    def _check_depth(self, at: int) -> None:
-        fault = first_fault(self.text, at)
-        if fault is not None:
-            self._fail(f"the catalogue {fault.what}", fault.offset)
+    def _too_deep(self, start: int) -> NoReturn:
+        fault = first_fault(self.text, start)
+        self._fail(f"the catalogue nests deeper than {MAX_DEPTH} levels", fault.offset if fault else start)
 
     def _next(self, at: int, closing: str) -> tuple[int, bool]:
         separator = _NEXT.match(self.text, at)

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,6 +35,7 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 _KERNELS_OWN = {"security.ima", "security.evm"}
 _LONGEST_NAME = 255
 _in_use: set[str] = set()
+_in_use_guard = threading.Lock()
 
 
 class Changed(EnvironmentFailed):
@@ -162,9 +164,11 @@ def _temporary(real: Path) -> Iterator[Path]:
     """A name for the new content, removed at the end if the name is still taken."""
     temporary = real.with_name(f"{_stem(real.name)}.{os.getpid()}.tmp")
     key = str(temporary)
-    if key in _in_use:
-        raise EnvironmentFailed(f"{visible(str(real))} is being written by this process already", fix="run it again")
-    _in_use.add(key)
+    with _in_use_guard:
+        if key in _in_use:
+            what = f"{visible(str(real))} is being written by this process already"
+            raise EnvironmentFailed(what, fix="run it again")
+        _in_use.add(key)
     try:
         # a name with our own process id that we do not use was left by a dead process of the same id
         with contextlib.suppress(FileNotFoundError):

@@ -16,7 +16,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.errors import (
+    BadInput,
+    EnvironmentFailed,
+    MobiusError,
+    OutOfResource,
+    ProcessingFailed,
+    exit_code_of,
+)
 from mobius_tui.recovery.atomic import ABSENT, Changed, sweep_leftovers, write_atomic
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.system import clock
@@ -106,31 +113,34 @@ def create_backup(
     _make_folder(folder)
     _sweep(folder, prefix)
     stamp, name = _claimed_name(folder, prefix, digest)
-    path = folder / name
     now = clock.now()
+    meta = {
+        **(details or {}),
+        "name": name,
+        "created": clock.iso(now),
+        "reason": reason,
+        "who": who,
+        "sha256": digest,
+        "verified": clock.iso(now),
+    }
     try:
-        size = catalogue.stat().st_size
-        meta = {
-            **(details or {}),
-            "name": name,
-            "created": clock.iso(now),
-            "reason": reason,
-            "who": who,
-            "sha256": digest,
-            "size": size,
-            "verified": clock.iso(now),
-        }
-        _write_meta(folder, name, meta)
-        written = write_atomic(path, _chunks(catalogue), expect=ABSENT)
-        if written != digest or path.stat().st_size != size:
-            raise Changed("the catalogue was changed while it was backed up, the backup is dropped", fix="run it again")
+        _copy(catalogue, folder / name, meta)
     except BaseException:
         for side in ("", *_SIDES):
             with contextlib.suppress(OSError):
                 (folder / f"{name}{side}").unlink()
         raise
-    tighten(path)
+    tighten(folder / name)
     return _read_backup(folder, name, clock.from_stamp(stamp) or now)
+
+
+def _copy(catalogue: Path, path: Path, meta: Mapping[str, object]) -> None:
+    """Write the meta file, then the backup itself, and insist that it is what was hashed."""
+    size = catalogue.stat().st_size
+    _write_meta(path.parent, path.name, {**meta, "size": size})
+    written = write_atomic(path, _chunks(catalogue), expect=ABSENT)
+    if written != meta["sha256"] or path.stat().st_size != size:
+        raise Changed("the catalogue was changed while it was backed up, the backup is dropped", fix="run it again")
 
 
 def tighten(path: Path) -> None:
@@ -209,10 +219,11 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFailed(
+        kind = OutOfResource if exit_code_of(error) == OutOfResource.exit_code else EnvironmentFailed
+        raise kind(
             f"the folder of the backups cannot be made: {error.strerror}",
             where=visible(str(folder)),
-            fix="check its owner",
+            fix="check its owner, and the space left",
         ) from error
 
 

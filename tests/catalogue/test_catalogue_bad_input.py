@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mobius_tui import errors
+from mobius_tui.catalogue import document
 from mobius_tui.catalogue.document import parse
-from mobius_tui.catalogue.faults import MAX_DEPTH, first_fault
+from mobius_tui.catalogue.faults import MAX_DEPTH, first_fault, is_too_deep
 from mobius_tui.catalogue.live import read_catalogue
 
 
@@ -206,6 +207,20 @@ JSON = st.recursive(
 @given(JSON, st.booleans())
 def test_the_slow_walk_finds_nothing_in_good_values(value: object, ascii_only: bool) -> None:
     assert first_fault(json.dumps(value, ensure_ascii=ascii_only)) is None
+
+
+@given(st.lists(st.sampled_from("[{"), min_size=MAX_DEPTH - 2, max_size=MAX_DEPTH + 2))
+def test_depth_is_the_same_by_value_and_by_text(brackets: list[str]) -> None:
+    text = "".join(c if c == "[" else '{"k": ' for c in brackets) + "0"
+    text += "".join("]" if c == "[" else "}" for c in reversed(brackets))
+    assert is_too_deep(json.loads(text)) == (first_fault(text) is not None) == (len(brackets) > MAX_DEPTH)
+
+
+def test_a_long_list_of_duplicates_is_not_walked_token_by_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document, "first_fault", lambda *_: pytest.fail("the slow walk"))
+    pair = '{"duplicate": "a", "original": "b", "hammingDistance": 0, "confidence": 1.0, "status": "exact"}'
+    duplicates = ", ".join([pair] * (MAX_DEPTH + 1))
+    parse(f'{{"images": [], "dhash_duplicates": [{duplicates}]}}'.encode(), origin="/x/library.json")
 
 
 @settings(max_examples=400, deadline=None)

@@ -1,18 +1,19 @@
-"""Atomic writes: whole files, kept attributes, compare-and-swap, and every fault that can be injected here."""
+"""Atomic writes: whole files, kept attributes, compare-and-swap; and reading while somebody writes."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
-import hashlib
 import os
-import shutil
 import stat
 import struct
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from writing import LINUX, NEW, OLD, PIPES, PLAIN, ROOT, names, run_script, sha
 
 from mobius_tui import errors
 from mobius_tui.recovery import atomic, hashes
@@ -20,27 +21,6 @@ from mobius_tui.recovery.atomic import Changed, sweep_leftovers, write_atomic
 from mobius_tui.recovery.hashes import read_whole, sha256_file
 from mobius_tui.system import exchange as exchange_module
 from mobius_tui.system.exchange import exchange, rename_new
-
-LINUX = sys.platform.startswith("linux")
-ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
-PIPES = hasattr(os, "mkfifo")
-REPOSITORY = Path(__file__).parents[2]
-OLD, NEW = b'{"images": []}\n', b'{"images": [], "x": 1}\n' * 1000
-
-
-def sha(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Path:
-    path = tmp_path / "library.json"
-    path.write_bytes(OLD)
-    return path
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(os.listdir(folder))
 
 
 def test_writes_in_pieces_and_returns_their_hash(target: Path) -> None:
@@ -433,137 +413,38 @@ class TestSweep:
         assert write_atomic(target, chunks()) == sha(NEW)
         assert target.read_bytes() == NEW
 
+    def test_of_two_threads_at_once_one_is_refused(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        both_looked = threading.Barrier(2)
 
-def run_script(
-    target: Path, script: str, *, strace: list[str] | None = None, user: int | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a script that knows write_atomic, target and NEW, with the bare standard library."""
-    head = (
-        f"import sys; sys.path.insert(0, {str(REPOSITORY)!r})\n"
-        "from pathlib import Path\n"
-        "from mobius_tui.errors import EnvironmentFailed, MobiusError, exit_code_of\n"
-        "from mobius_tui.recovery.atomic import write_atomic\n"
-        f"target = Path({str(target)!r}); NEW = {NEW!r}; OLD_HASH = {sha(OLD)!r}\n"
-    )
-    become = "" if user is None else f"import os; os.setgroups([]); os.setgid({user}); os.setuid({user})\n"
-    command = [*(strace or []), sys.executable, "-S", "-E", "-B", "-c", head + become + script]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        class Looked(set[str]):
+            def __contains__(self, key: object) -> bool:
+                found = super().__contains__(key)
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    both_looked.wait(1.0)  # nobody else looks meanwhile: that is the guarantee
+                return found
 
+        monkeypatch.setattr(atomic, "_in_use", Looked())
+        first_is_done = threading.Event()
+        refused: list[str] = []
 
-WRITE = (
-    "try: write_atomic(target, [NEW], expect=OLD_HASH)\n"
-    "except MobiusError as error: print(error); sys.exit(exit_code_of(error))\n"
-)
-PLAIN = WRITE.replace(", expect=OLD_HASH", "")
+        def write(data: bytes) -> None:
+            def chunks():
+                yield data
+                first_is_done.wait(10.0)
 
+            try:
+                write_atomic(target, chunks())
+            except errors.EnvironmentFailed as error:
+                refused.append(error.what)
+                first_is_done.set()
 
-@pytest.fixture(scope="module")
-def strace() -> str:
-    found = shutil.which("strace")
-    if found is None or subprocess.run([found, "-o", os.devnull, "true"], check=False).returncode:
-        pytest.skip("no strace here, or it may not trace")
-    return found
-
-
-def injected(strace: str, log: Path, call: str, fault: str) -> list[str]:
-    return [strace, "-f", "-o", str(log), "-e", f"trace={call}", "-e", f"inject={call}:{fault}"]
-
-
-@pytest.mark.parametrize(
-    ("call", "fault", "script", "code", "content"),
-    [
-        ("fsync", "error=EIO:when=1", WRITE, 3, OLD),
-        ("fsync", "error=ENOSPC:when=1", WRITE, 5, OLD),
-        ("fsync", "error=EIO:when=2", WRITE, 3, NEW),  # the folder: the swap was made
-        ("fsync", "error=EINVAL:when=2", WRITE, 0, NEW),  # a filesystem that syncs no folders
-        ("write", "error=EDQUOT:when=1", WRITE, 5, OLD),
-        ("write", "error=EIO:when=1", WRITE, 3, OLD),
-        ("write", "error=EFBIG:when=1", WRITE, 5, OLD),
-        ("fchmod", "error=ENOSPC:when=1", WRITE, 5, OLD),
-        ("fchmod", "error=EPERM:when=1", WRITE, 3, OLD),
-        ("flock", "error=ENOLCK:when=1", WRITE, 0, NEW),
-        ("renameat2", "error=EIO:when=1", WRITE, 3, OLD),
-        ("renameat2", "error=EROFS:when=1", WRITE, 3, OLD),
-        ("renameat2", "error=ENOSYS:when=1", WRITE, 0, NEW),
-        ("rename", "error=EACCES:when=1", PLAIN, 3, OLD),
-    ],
-)
-def test_a_failing_call(
-    strace: str, target: Path, tmp_path: Path, call: str, fault: str, script: str, code: int, content: bytes
-) -> None:
-    log = tmp_path.parent / f"{tmp_path.name}.log"
-    done = run_script(target, script, strace=injected(strace, log, call, fault))
-    assert "(INJECTED)" in log.read_text(), "the fault never fired"
-    assert done.returncode == code, done.stdout + done.stderr
-    assert target.read_bytes() == content
-    assert names(target.parent) == ["library.json"]
-
-
-def test_killed_at_each_call_the_file_is_old_or_new(strace: str, target: Path, tmp_path: Path) -> None:
-    log = tmp_path.parent / f"{tmp_path.name}.log"
-    kills, seen = 0, set()
-    for call in ("write", "fsync", "fchmod", "flock", "renameat2", "unlink"):
-        for number in range(1, 9):
-            target.write_bytes(OLD)
-            done = run_script(target, WRITE, strace=injected(strace, log, call, f"signal=KILL:when={number}"))
-            if done.returncode == 0:
-                break
-            assert "killed by SIGKILL" in log.read_text(), done.stderr
-            kills += 1
-            seen.add(target.read_bytes())
-            sweep_leftovers(target.parent, target.name)
-            assert names(target.parent) == ["library.json"]
-        assert number > 1, f"{call} was never met"
-    assert kills >= 7
-    assert seen == {OLD, NEW}
-
-
-def test_interrupted_at_each_call_nothing_is_left(strace: str, target: Path, tmp_path: Path) -> None:
-    log = tmp_path.parent / f"{tmp_path.name}.log"
-    seen = set()
-    for call, most in (("write", 1), ("fsync", 2), ("fchmod", 1), ("flock", 1), ("renameat2", 1), ("unlink", 2)):
-        for number in range(1, most + 1):
-            target.write_bytes(OLD)
-            done = run_script(target, WRITE, strace=injected(strace, log, call, f"signal=INT:when={number}"))
-            assert "SIGINT" in log.read_text(), "the fault never fired"
-            assert "KeyboardInterrupt" in done.stderr
-            seen.add(target.read_bytes())
-            assert names(target.parent) == ["library.json"]
-    assert seen == {OLD, NEW}
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path):
-    """A filesystem of 256 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
-    if not ROOT or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("no right to mount a small filesystem")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk(small_disk: Path) -> None:
-    target = small_disk / "library.json"
-    target.write_bytes(OLD)
-    with pytest.raises(errors.OutOfResource) as caught:
-        write_atomic(target, [b"x" * 65536] * 8, expect=sha(OLD))
-    assert errors.exit_code_of(caught.value) == 5
-    assert target.read_bytes() == OLD
-    assert names(small_disk) == ["library.json"]
-    assert write_atomic(target, [NEW], expect=sha(OLD)) == sha(NEW)
-
-
-def test_a_read_only_disk(small_disk: Path) -> None:
-    target = small_disk / "library.json"
-    target.write_bytes(OLD)
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    with pytest.raises(errors.EnvironmentFailed, match="Read-only"):
-        write_atomic(target, [NEW])
-    assert target.read_bytes() == OLD
+        threads = [threading.Thread(target=write, args=(data,)) for data in (b"one", b"two")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(refused) == 1 and "by this process" in refused[0]
+        assert target.read_bytes() in {b"one", b"two"}
 
 
 class TestReading:
@@ -597,9 +478,3 @@ class TestReading:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(OSError, match="not a regular file"):
             sha256_file(tmp_path / "pipe")
-
-
-def test_works_with_the_standard_library_alone(target: Path) -> None:
-    done = run_script(target, WRITE + "print(sorted(m for m in sys.modules if 'site-packages' in m))")
-    assert done.returncode == 0, done.stderr
-    assert target.read_bytes() == NEW

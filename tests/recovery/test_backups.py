@@ -1,5 +1,6 @@
 """Catalogue backups: whole, verified, never overwritten, and what verification tells apart."""
 
+import errno
 import hashlib
 import json
 import os
@@ -187,6 +188,15 @@ def test_folder_that_cannot_be_made(catalogue, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentFailed, match="cannot be made"):
         make(catalogue, tmp_path / "file" / "backups")
+
+
+def test_no_space_for_the_folder_is_a_lack_of_resources(catalogue, folder, monkeypatch):
+    def full(*arguments, **named):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OutOfResource, match="No space left"):
+        make(catalogue, folder)
 
 
 def flip(path: Path) -> None:

@@ -82,7 +82,8 @@ _FILE = "path, size, mtime_ns, inode, sha256, error, cause"
 def find_moved(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: int) -> bytes | None:
     """The content's SHA-256 of a file that had this size, mtime and inode under another name; None when none had."""
     row = connection.execute(
-        "SELECT sha256 FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL",
+        # +size: thousands of files may have one size, so the search must go by inode
+        "SELECT sha256 FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL",
         (inode, size, mtime_ns),
     ).fetchone()
     return None if row is None else bytes(row["sha256"])

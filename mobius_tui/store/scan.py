@@ -104,8 +104,9 @@ def unseen_files(connection: sqlite3.Connection, folder: str) -> Iterator[KnownF
 
 def former_files(connection: sqlite3.Connection, seen: Seen) -> list[KnownFile]:
     """Known, read files under other names with this size, mtime and inode."""
+    # +size: thousands of files may have one size, so the search must go by inode
     rows = connection.execute(
-        f"SELECT {_FILE} FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL"
+        f"SELECT {_FILE} FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL"
         " AND path <> ?",
         (seen.inode, seen.size, seen.mtime_ns, seen.path),
     ).fetchall()

@@ -33,6 +33,7 @@ from mobius_tui.store.pairs import (
     list_pairs,
     rename_in_pairs,
 )
+from mobius_tui.store.scan import Seen, count_pending, former_files, pending_files, vanished_contents
 from mobius_tui.store.snapshot import count_low_confidence, read_snapshot
 from mobius_tui.store.worker_row import WorkerRow, read_worker, update_worker, write_worker
 
@@ -184,3 +185,20 @@ def test_a_snapshot_is_consistent_while_others_write(connection: sqlite3.Connect
     thread.join()
     reader.close()
     assert len(seen) > 1  # otherwise nothing was tried
+
+
+def test_moved_files_are_searched_by_inode(connection: sqlite3.Connection) -> None:
+    """Not by size: many files of one size would make a scan quadratic."""
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    find_moved(connection, 1, 2, 3)
+    former_files(connection, Seen("/x", 1, 2, 3))
+    vanished_contents(connection, [sha(1)])
+    count_pending(connection)
+    pending_files(connection)
+    connection.set_trace_callback(None)
+    plans = [" ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")) for text in asked]
+    used = ["images_inode", "images_inode", "images_sha", "images_pending", "images_pending"]
+    assert len(plans) == len(used)
+    for plan, index in zip(plans, used, strict=True):
+        assert f"INDEX {index}" in plan

@@ -77,6 +77,7 @@ class LazyGroup(click.Group):
 @click.option("--low-bandwidth", is_flag=True, help="Console: fewer repaints, for slow links.")
 @click.option("--ascii", "ascii_only", is_flag=True, help="Console: plain ASCII borders and marks.")
 @click.option("--theme", metavar="NAME", help="Console: colours.")
+@click.option("--keymap", metavar="FILE", help="Console: a TOML file with other keys.")
 @click.version_option(__version__, "--version", prog_name="mobius", message="%(prog)s %(version)s")
 @click.pass_context
 def root(ctx: click.Context, /, **console: Any) -> int | None:

@@ -407,10 +407,12 @@ def test_the_consoles_options_reach_it(mobius: Mobius, ws: Path, monkeypatch: py
     monkeypatch.setattr("mobius_tui.cli.verbs.console.has_terminal", lambda: True)
     monkeypatch.setattr("mobius_tui.__main__._run_console", lambda ws, **options: given.append(options) or 0)
     assert mobius("--workspace", ws).code == 0
-    assert mobius("--workspace", ws, "--read-only", "--low-bandwidth", "--ascii", "--theme", "night").code == 0
+    options = ("--read-only", "--low-bandwidth", "--ascii", "--theme", "night", "--keymap", "keys.toml")
+    assert mobius("--workspace", ws, *options).code == 0
+    keys = Path.cwd() / "keys.toml"
     assert given == [
-        {"read_only": False, "low_bandwidth": False, "ascii_only": False, "theme": None},
-        {"read_only": True, "low_bandwidth": True, "ascii_only": True, "theme": "night"},
+        {"read_only": False, "low_bandwidth": False, "ascii_only": False, "theme": None, "keymap": None},
+        {"read_only": True, "low_bandwidth": True, "ascii_only": True, "theme": "night", "keymap": keys},
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 from mobius_tui.cli.call import Call
 from mobius_tui.cli.output import is_terminal
@@ -17,6 +18,7 @@ def open_console(
     low_bandwidth: bool = False,
     ascii_only: bool = False,
     theme: str | None = None,
+    keymap: str | None = None,
 ) -> int:
     """Open the console on the workspace of a call.
 
@@ -26,6 +28,7 @@ def open_console(
         low_bandwidth: Fewer repaints.
         ascii_only: Plain ASCII borders and marks.
         theme: Name of the colours; None means that of the settings.
+        keymap: TOML file with other keys, meant from the current folder.
 
     Returns:
         The console's exit code.
@@ -39,7 +42,10 @@ def open_console(
         option = "--json" if call.json else "--timeout"
         raise BadInput(f"{option} is for verbs, not for the console", fix="`mobius status` has the same as text")
     require_terminal()
-    return call.console(ws, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme)
+    keys = None if keymap is None else Path(keymap).absolute()
+    return call.console(
+        ws, read_only=read_only, low_bandwidth=low_bandwidth, ascii_only=ascii_only, theme=theme, keymap=keys
+    )
 
 
 def has_terminal() -> bool:

@@ -238,7 +238,7 @@ def _refuse_too_many_failures(ws: Workspace, findings: Findings) -> None:
     allowed = ws.settings.max_failure_rate * total + 1e-9  # 0.29 * 100 is a little less than 29
     if bad >= LEAST_FAILURES and bad > allowed:
         raise ProcessingFailed(
-            f"{bad:,} of {total:,} images failed or are missing, more than {ws.settings.max_failure_rate:.0%};"
+            f"{bad:,} of {total:,} images failed or are missing, more than {ws.settings.max_failure_rate * 100:g} %;"
             " nothing was published",
             fix="`mobius logs --level warning` names them; mend them, or raise max_failure_rate",
         )

@@ -155,11 +155,7 @@ class Poller:
             self._connection = open_for_reading(self._ws.database)
             self._version = None
         if self._connection is None:
-            raise MobiusError(
-                "the database is of another version"
-                if self._ws.database.exists()
-                else "there is no database yet, a worker makes it"
-            )
+            raise MobiusError(self._why_none())
         version = data_version(self._connection)
         due = time.monotonic() - self._read_at >= REFRESH_S
         if version == self._version and not forced and not due:
@@ -167,6 +163,13 @@ class Poller:
         store = read_snapshot(self._connection, self._now())
         self._version, self._read_at = version, time.monotonic()
         return store
+
+    def _why_none(self) -> str:
+        if self._ws.database.exists():
+            return "the database is of another version"
+        if self.latest.store is not None:
+            return "the database is gone, a worker makes it anew"
+        return "there is no database yet, a worker makes it"
 
     def _follow_file(self) -> None:
         """Let go of a database that was moved away or replaced under the connection."""

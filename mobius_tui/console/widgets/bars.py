@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mobius_tui.console.actions import Action, footer_actions, label_of
-from mobius_tui.console.lines import Line, Span, merge, outside, width_of
+from mobius_tui.console.lines import Line, Span, merge, outside, width_of, wrap
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.header import header_line, notice_text
 from mobius_tui.console.views.view import View
 from mobius_tui.console.widgets.painted import Painted
+
+NOTICE_ROWS = 2
+"""Lines that a notice takes at most."""
 
 
 class HeaderBar(Painted):
@@ -83,14 +86,22 @@ class NoticeBar(Painted):
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the snapshot's notice, or go."""
-        self._text = notice_text(snapshot)
+        self._text = outside(notice_text(snapshot))
         if self.display != bool(self._text):
             self.display = bool(self._text)
+        rows = max(1, len(self._rows(self.app.size.width)))
+        if self.styles.height is None or self.styles.height.value != rows:
+            self.styles.height = rows
         self.repaint()
 
+    def _rows(self, width: int) -> list[str]:
+        return wrap(self._text, max(1, width - 4), NOTICE_ROWS)
+
     def picture(self, width: int, height: int) -> list[Line]:
-        """One line with a mark."""
-        return [((f" {self.look.glyphs.warn} {outside(self._text)}", "warn"),)]
+        """The sentence after a mark, on two lines when it is long."""
+        rows = self._rows(width)
+        marks = [f" {self.look.glyphs.warn} ", *["   "] * len(rows)]
+        return [((mark + row, "warn"),) for mark, row in zip(marks, rows, strict=False)]
 
 
 class FooterBar(Painted):

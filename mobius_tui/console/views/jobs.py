@@ -31,7 +31,7 @@ def _line(job: Job, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
         (fit(state, 11), role),
         (short_time(job.requested_at, snapshot.at), "muted"),
     ]
-    if width < 60:
+    if width < 66:
         room = width - 31
         return columns([*parts, (fit(outside(job.requested_by), room) if room >= 5 else "", "muted")])
     took = _took(job, snapshot)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mobius_tui.console.actions import Action, footer_actions, label_of
-from mobius_tui.console.lines import Line, Span, merge, outside, width_of, wrap
+from mobius_tui.console.lines import Line, Span, fit, merge, outside, width_of, wrap
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.header import header_line, notice_text
@@ -141,7 +141,7 @@ class FooterBar(Painted):
     def picture(self, width: int, height: int) -> list[Line]:
         """As many keys as fit; help and quit stay."""
         if self._said is not None:
-            return [merge([(f" {self._said[0]}", self._said[1])])]
+            return [merge([(fit(f" {self._said[0]}", width), self._said[1])])]
         if self._snapshot is None:
             return []
         actions = footer_actions(self._actions, self._snapshot)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.store.database import open_for_reading
+from mobius_tui.store.worker_row import read_worker
 from mobius_tui.system.locks import FileLock, Holder, holder_of
 from mobius_tui.system.processes import is_alive, pid_of, process_token, reap, start_detached
 from mobius_tui.text import visible
@@ -45,14 +48,14 @@ def ensure_worker(ws: Workspace, environ: Mapping[str, str], env_name: str | Non
     Raises:
         EnvironmentFailed: It does not start; says why, as far as it told.
     """
-    if worker_holder(ws) is not None:
+    if _stays(ws):
         return False
     check_state_folder(ws)
     one_starter = FileLock(ws.state / "worker-start.lock")
     if not one_starter.acquire(ws.actor, "starting the worker", wait_s=START_S):
         raise EnvironmentFailed("another process has been starting the worker for 10 s", fix="`mobius worker status`")
     try:
-        if worker_holder(ws) is not None:
+        if _stays(ws):
             return False
         _start(ws, environ, env_name)
     finally:
@@ -101,6 +104,32 @@ def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     if Path(home).name not in {"site-packages", "dist-packages"}:
         kept["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [environ.get("PYTHONPATH")])])
     return kept
+
+
+def _stays(ws: Workspace) -> bool:
+    """Whether a worker runs; one that is just ending is waited for."""
+    deadline = time.monotonic() + START_S
+    while (holder := worker_holder(ws)) is not None:
+        if not _is_ending(ws, holder) or time.monotonic() > deadline:
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _is_ending(ws: Workspace, holder: Holder) -> bool:
+    try:
+        connection = open_for_reading(ws.database)
+    except EnvironmentFailed:
+        return False
+    if connection is None:
+        return False
+    try:
+        row = read_worker(connection)
+    except sqlite3.Error:
+        return False
+    finally:
+        connection.close()
+    return row is not None and row.state == "stopping" and row.token == holder.token
 
 
 def _start(ws: Workspace, environ: Mapping[str, str], env_name: str | None) -> None:

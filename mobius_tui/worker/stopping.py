@@ -51,7 +51,7 @@ class StopRequest:
         before = {}
         for name in _SIGNALS:
             number = getattr(signal, name, None)
-            if number is not None:
+            if number is not None and not _is_hushed(number):
                 before[number] = signal.signal(number, self._heard)
         guard = threading.Thread(target=self._guard, name="stop-guard", daemon=True)
         guard.start()
@@ -74,6 +74,11 @@ class StopRequest:
             if since is not None and time.monotonic() - since > self._deadline_s:
                 self._leave()
                 return
+
+
+def _is_hushed(number: int) -> bool:
+    """Whether whoever started this process shields it from hang-ups, as nohup does."""
+    return number == getattr(signal, "SIGHUP", None) and signal.getsignal(number) == signal.SIG_IGN
 
 
 def leave_at_once() -> None:

@@ -9,6 +9,7 @@ import pty
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,6 +50,23 @@ def test_start_find_stop(ws: Workspace) -> None:
     assert worker_holder(ws) is None and not is_alive(holder.token)
     assert (ws.logs / "worker.out").stat().st_mode & 0o777 == 0o640
     assert (ws.logs / "worker.out").read_text() == ""
+
+
+def test_one_that_is_just_ending_is_waited_for(ws: Workspace) -> None:
+    ensure_worker(ws, os.environ)
+    ending = worker_holder(ws)
+    assert ending is not None
+    until(lambda: value(ws, "SELECT state FROM worker") == "idle", "it is up")
+    os.kill(ending.pid, signal.SIGSTOP)
+    connection = open_database(ws.database)
+    connection.execute("UPDATE worker SET state = 'stopping'")
+    connection.close()
+    timer = threading.Timer(0.5, os.kill, (ending.pid, signal.SIGKILL))
+    timer.start()
+    assert ensure_worker(ws, os.environ), "a new one was started"
+    timer.join()
+    holder = worker_holder(ws)
+    assert holder is not None and holder.pid != ending.pid
 
 
 def _ensure(root: str, barrier: object, answers: object) -> None:

@@ -27,6 +27,8 @@ from mobius_tui.workspace import Workspace
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_are_a_wish_and_the_handlers_are_put_back(number: signal.Signals) -> None:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip("the tests run under nohup")
     before = signal.getsignal(number)
     left: list[bool] = []
     stop = StopRequest(leave=lambda: left.append(True))
@@ -36,6 +38,18 @@ def test_signals_are_a_wish_and_the_handlers_are_put_back(number: signal.Signals
         until(stop.asked, "the wish")
     assert stop.reason == number.name and not left
     assert signal.getsignal(number) == before
+
+
+def test_nohup_is_respected() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        stop = StopRequest()
+        with stop.listening():
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert not stop.asked()
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_end_that_takes_too_long_is_a_hard_one() -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +28,7 @@ from mobius_tui.store.scan import (
     former_files,
     keep_walk,
     paths_of,
+    unreadable_files,
     unseen_files,
     vanished_contents,
     walk_differences,
@@ -97,7 +98,9 @@ class ScanResult:
         return self.new + self.changed + self.moved + self.gone
 
 
-def scan_library(ws: Workspace, connection: sqlite3.Connection, on_change: Callable[[Change], None]) -> ScanResult:
+def scan_library(
+    ws: Workspace, connection: sqlite3.Connection, on_change: Callable[[Change], None], *, retry: bool = False
+) -> ScanResult:
     """Walk the library and bring the store's files up to date with it.
 
     A library that is missing, or that lost most of its images when the filesystem below it changed, counts as not
@@ -107,19 +110,17 @@ def scan_library(ws: Workspace, connection: sqlite3.Connection, on_change: Calla
         ws: The workspace.
         connection: The database.
         on_change: Told of each change.
+        retry: Files that could not be read wait to be read again: their folders' rights may have changed.
 
     Returns:
         What was found.
     """
     began = time.monotonic()
-    problems: list[Problem] = []
     skipped = 0
 
-    def skip(problem: Problem) -> None:
+    def skip(_: Problem) -> None:
         nonlocal skipped
         skipped += 1
-        if len(problems) < TOLD_ONE_BY_ONE:
-            problems.append(problem)
 
     try:
         device = str(ws.library.stat().st_dev)
@@ -141,6 +142,8 @@ def scan_library(ws: Workspace, connection: sqlite3.Connection, on_change: Calla
     record.commit()
     for known in unseen_files(connection, folder):
         record.unseen(known)
+    if retry:
+        record.retry(unreadable_files(connection))
     record.finish()
     if read_meta(connection, _DEVICE) != device:
         write_meta(connection, _DEVICE, device)
@@ -269,8 +272,8 @@ class _Record:
     def compare(self, seen: Seen, known: KnownFile | None) -> None:
         """Note a file if it is not as it is known."""
         if known is not None and (known.size, known.inode) == (seen.size, seen.inode):
-            if known.mtime_ns == seen.mtime_ns and known.error is not None and known.sha256 is None:
-                self._retry(seen)
+            if known.mtime_ns == seen.mtime_ns:
+                self.retry([known])
             if known.mtime_ns in {seen.mtime_ns, -1}:
                 return
         self.differs(seen, known)
@@ -344,9 +347,13 @@ class _Record:
             seconds=time.monotonic() - began,
         )
 
-    def _retry(self, seen: Seen) -> None:
-        """An event for a file that could not be read, such as a change of its mode: it waits to be read again."""
-        self._files.append(KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, None))
+    def retry(self, files: Iterable[KnownFile]) -> None:
+        """Let files that could not be read wait to be read again: an event may tell of a change of their rights."""
+        self._files += [
+            replace(file, mtime_ns=-1)
+            for file in files
+            if file.error is not None and file.sha256 is None and look_at(file.path) is not None
+        ]
 
     def _note(self, change: Change) -> None:
         self._counts[change.kind] += 1

@@ -171,7 +171,8 @@ class LiveHasher:
             if contents_left(connection, left, folder):
                 self._pairs.forget()
         for path, result in results.items():
-            told.tell(connection, file_key(path, folder), result)
+            if not (isinstance(result, Unread) and result.error == former[path].error):  # as before: told already
+                told.tell(connection, file_key(path, folder), result)
         prints = [result for result in results.values() if isinstance(result, Fingerprint)]
         return self._pairs.add(connection, [found for found in prints if found.dhash is not None])
 

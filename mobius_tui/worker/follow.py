@@ -45,6 +45,7 @@ WATCHING = "inotify and scan"
 
 _WATCH_AGAIN_S = 60.0
 _WATCH_SOON_S = 2.0
+_RETRY_S = 3600.0
 _WATCH_MORE_S = 600.0
 _UNKNOWN = "?"
 _HASH_AGAIN_S = 0.5
@@ -82,6 +83,7 @@ class LibraryFollower:
         self._published: str | None = _UNKNOWN
         self._scan_due = 0.0
         self._scanned = 0.0
+        self._retry_due = 0.0
         self._scan_s = 0.0
         self._said_scan = 0.0
         self._hash_due: float | None = 0.0
@@ -149,7 +151,10 @@ class LibraryFollower:
 
         self._look_for_runs(connection)
         first = not self._scanned
-        result = scan_library(self._ws, connection, noted)
+        retry = time.monotonic() >= self._retry_due
+        if retry:
+            self._retry_due = time.monotonic() + _RETRY_S
+        result = scan_library(self._ws, connection, noted, retry=retry)
         self._scanned, self._scan_s = time.monotonic(), result.seconds
         self._scan_due = self._scanned + max(self._ws.settings.scan_seconds, STRETCH * result.seconds)
         self._found(connection, result)

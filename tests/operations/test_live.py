@@ -288,6 +288,8 @@ def test_a_hint_for_an_unreadable_file_is_a_reason_to_read_it_again(
     assert scan(ws, connection)[0].unhashed == 0
     result = refresh_files(ws, connection, [str(path)], lambda change: None)
     assert (result.unhashed, result.changes) == (1, 0)
+    keep_files(connection, [failed])
+    assert scan_library(ws, connection, lambda change: None, retry=True).unhashed == 1
 
 
 def test_names_go_through_as_they_are(ws: Workspace, connection: sqlite3.Connection) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFilter
 
+from mobius_tui.fingerprint.model import Outcome
 from mobius_tui.fingerprint.versions import decoder_version
 from mobius_tui.operations.live import scan_library
 from mobius_tui.operations.live_hashing import LiveHasher
@@ -180,6 +181,28 @@ def test_bad_files_are_told_once(ws: Workspace, connection: sqlite3.Connection, 
     assert len(told) == 2
     assert told[0].startswith("failed  bad.png") and told[1].startswith("low confidence  flat.png")
     assert list_pairs(connection) == [], "a flat picture matches nothing"
+
+
+def test_an_unreadable_file_is_told_once_and_read_once_it_can_be(
+    ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(ws, connection)
+    follow(ws, connection, hasher)
+    path = ws.library / "new.png"
+    picture(7).save(path)
+    denied = Outcome(str(path), "failed", error="permission denied", cause="permission")
+    with monkeypatch.context() as patched:
+        patched.setattr(LiveHasher, "_outcomes", lambda self, pool, tasks: (denied for _ in tasks))
+        assert follow(ws, connection, hasher) == 1
+        assert follow(ws, connection, hasher) == 0, "the scan alone is no reason to try again"
+        scan_library(ws, connection, lambda change: None, retry=True)
+        assert follow(ws, connection, hasher) == 1
+    assert [event.message for event in list_events(connection) if event.event == "image_failed"] == [
+        "failed  new.png  permission denied"
+    ]
+    scan_library(ws, connection, lambda change: None, retry=True)
+    assert follow(ws, connection, hasher) == 1
+    assert find_files(connection, [str(path)])[str(path)].sha256 is not None
 
 
 def test_another_decoder_waits_for_a_run(ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher) -> None:

@@ -141,7 +141,7 @@ class FooterBar(Painted):
     def picture(self, width: int, height: int) -> list[Line]:
         """As many keys as fit; help and quit stay."""
         if self._said is not None:
-            return [merge([(fit(f" {self._said[0]}", width), self._said[1])])]
+            return [merge([(fit(f" {self._said[0]}", width).rstrip(), self._said[1])])]
         if self._snapshot is None:
             return []
         actions = footer_actions(self._actions, self._snapshot)

@@ -142,15 +142,19 @@ def one_against_all(subject: str, source: Path, r: int) -> dict[str, float]:
     rng = np.random.default_rng(1)
     queries = hashes[rng.integers(0, len(hashes), 200)] ^ np.uint64(5)
     if subject == "mobius":
-        from mobius_tui.matching.neighbours import GrowingHashes, neighbours_of
+        from mobius_tui.matching.facts import FactsTable, ImageFacts
+        from mobius_tui.matching.neighbours import neighbours_of
 
         def ask(query: np.uint64) -> object:
             return neighbours_of(query, hashes, r)
 
-        growing = GrowingHashes(hashes)
+        def facts(place: int, value: int) -> ImageFacts:
+            return ImageFacts(place, bytes(32), value, True, 1, 1, place)
+
+        table = FactsTable(facts(place, value) for place, value in enumerate(hashes.tolist()))
 
         def add(query: np.uint64) -> object:
-            return growing.append(int(query))
+            return table.append(facts(len(table), int(query)))
     else:
         import faiss
 

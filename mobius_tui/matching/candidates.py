@@ -51,30 +51,10 @@ class CandidateBlock:
     distance: NDArray[np.uint8]
 
 
-def find_candidates(
-    facts: FactsTable | Iterable[ImageFacts], r: int, *, heed: Callable[[], None] | None = None
-) -> Iterator[Candidate]:
-    """Every candidate of a library, one after the other.
-
-    Args:
-        facts: The images; a FactsTable is used as it is, anything else is read once into one.
-        r: Bits that may differ, 0..64.
-        heed: Called now and then while the search runs, candidates or none; what it raises ends the search.
-
-    Yields:
-        Candidates: first the stars of equal hashes, then pairs of different hashes; the same order on every run.
-    """
-    for block in find_candidate_blocks(facts, r, heed=heed):
-        for left, right, distance in zip(
-            block.left.tolist(), block.right.tolist(), block.distance.tolist(), strict=True
-        ):
-            yield _candidate(left, right, distance)
-
-
 def find_candidate_blocks(
     facts: FactsTable | Iterable[ImageFacts], r: int, *, heed: Callable[[], None] | None = None
 ) -> Iterator[CandidateBlock]:
-    """Every candidate of a library, in columns.
+    """Every candidate of a library.
 
     Args:
         facts: The images.
@@ -82,7 +62,7 @@ def find_candidate_blocks(
         heed: Called now and then while the search runs, candidates or none; what it raises ends the search.
 
     Yields:
-        Blocks, none empty.
+        Blocks, none empty: first the stars of equal hashes, then pairs of different hashes; the same on every run.
     """
     table = as_table(facts)
     rows = _one_row_a_content(table)
@@ -105,7 +85,7 @@ def find_candidate_blocks(
 
 
 def candidates_for(new: ImageFacts, table: FactsTable, r: int) -> list[Candidate]:
-    """The candidates that one more image brings: those of ``find_candidates`` over all that involve it.
+    """The candidates that one more image brings: those of ``find_candidate_blocks`` over all that involve it.
 
     Args:
         new: The image, not in the table.

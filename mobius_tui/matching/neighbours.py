@@ -142,47 +142,6 @@ def neighbours_of(
     return np.concatenate(places), np.concatenate(distances)
 
 
-class GrowingHashes:
-    """Hashes to which images are added one at a time, at a cost that does not grow with their number.
-
-    Args:
-        hashes: Those to start with; copied.
-    """
-
-    def __init__(self, hashes: NDArray[np.uint64] | None = None) -> None:
-        start = np.empty(0, np.uint64) if hashes is None else np.asarray(hashes, np.uint64)
-        self._room = np.empty(max(1024, len(start) + len(start) // 2), np.uint64)
-        self._room[: len(start)] = start
-        self._used = len(start)
-
-    def __len__(self) -> int:
-        return self._used
-
-    @property
-    def values(self) -> NDArray[np.uint64]:
-        """The hashes in the order they came; a view that later additions do not change."""
-        view = self._room[: self._used]
-        view.flags.writeable = False
-        return view
-
-    def append(self, hash: int) -> int:
-        """Add one hash.
-
-        Args:
-            hash: 0 .. 2**64-1.
-
-        Returns:
-            Its index.
-        """
-        if self._used == len(self._room):
-            larger = np.empty(2 * len(self._room), np.uint64)
-            larger[: self._used] = self._room
-            self._room = larger
-        self._room[self._used] = hash
-        self._used += 1
-        return self._used - 1
-
-
 def suspects(
     fast_hashes: NDArray[np.uint64], r: int, *, margin: int = FAST_MARGIN, heed: Callable[[], None] | None = None
 ) -> NDArray[np.bool_]:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from numpy.typing import NDArray
 
 from mobius_tui.matching import multi_index, neighbours
-from mobius_tui.matching.neighbours import GrowingHashes, collapse, neighbours_of, pairs_within, suspects
+from mobius_tui.matching.neighbours import collapse, neighbours_of, pairs_within, suspects
 
 Pairs = dict[tuple[int, int], int]
 
@@ -173,34 +173,6 @@ def test_neighbours_of_one_hash_across_steps() -> None:
     places, distances = neighbours_of(0, hashes, 3)
     assert places.tolist() == planted
     assert distances.tolist() == [3] * 5
-
-
-@given(LIBRARIES, st.lists(st.integers(0, 2**64 - 1), max_size=30))
-def test_growing_hashes_hold_what_was_added(start: NDArray[np.uint64], more: list[int]) -> None:
-    growing = GrowingHashes(start)
-    assert [growing.append(value) for value in more] == list(range(len(start), len(start) + len(more)))
-    assert growing.values.tolist() == start.tolist() + more
-    assert len(growing) == len(start) + len(more)
-
-
-def test_growing_does_not_copy_at_each_addition() -> None:
-    growing = GrowingHashes()
-    homes = set()
-    for value in range(100_000):
-        growing.append(value)
-        homes.add(growing.values.__array_interface__["data"][0])
-    assert len(homes) <= 8
-    assert growing.values.tolist() == list(range(100_000))
-
-
-def test_a_view_of_growing_hashes_can_not_be_written_and_stays() -> None:
-    growing = GrowingHashes(np.array([1], np.uint64))
-    view = growing.values
-    for value in range(5000):
-        growing.append(value)
-    assert view.tolist() == [1]
-    with pytest.raises(ValueError, match="read-only"):
-        view[0] = 2
 
 
 def lonely(hashes: NDArray[np.uint64], r: int) -> list[bool]:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytest.importorskip("termios", reason="a terminal of Linux or macOS is needed")
+
 from mobius_tui.console.driver import MOST_BACKLOG, PatientWriter, TolerantInput
 
 

@@ -1,16 +1,13 @@
 """The console on real terminals: hang-ups, stalls, odd bytes, resizes, and tmux."""
 
 import contextlib
-import fcntl
 import os
-import pty
 import select
 import shutil
 import signal
 import struct
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -23,6 +20,10 @@ from mobius_tui.settings import Settings, Sourced
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
 from mobius_tui.workspace import Workspace, init_workspace
+
+termios = pytest.importorskip("termios", reason="a terminal of Linux or macOS is needed")
+import fcntl  # noqa: E402
+import pty  # noqa: E402
 
 REPO = Path(__file__).parents[2]
 PATIENCE_S = 40

@@ -101,7 +101,7 @@ def plan_work(
         for path, found in zip(part, stats, strict=True):
             file = known.get(path)
             contents.append(_known_content(found, file))
-            if file is not None:
+            if file is not None and file.sha256 is not None:
                 hints.append(file.sha256)
             elif found is not None and stat.S_ISREG(found.st_mode) and not since:
                 hints.append(find_alike(connection, found.st_size, found.st_mtime_ns, found.st_ino))

@@ -50,7 +50,7 @@ CREATE TABLE images(
   sha256 BLOB, error TEXT, cause TEXT, seen_at REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX images_sha ON images(sha256);
 CREATE INDEX images_inode ON images(inode);
-CREATE INDEX images_size ON images(size);
+CREATE INDEX images_size ON images(size) WHERE sha256 IS NOT NULL;
 CREATE INDEX images_pending ON images(path) WHERE (mtime_ns = -1 OR (sha256 IS NULL AND error IS NULL));
 
 CREATE TABLE fingerprints(

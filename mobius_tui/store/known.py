@@ -46,7 +46,8 @@ def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: 
     Returns:
         SHA-256 of that content, a guess to be confirmed by reading the file; None when no known file is like it.
     """
-    moved = "SELECT sha256 FROM images WHERE inode = ? AND size = ? AND mtime_ns = ? AND sha256 IS NOT NULL LIMIT 1"
+    # +size: thousands of files may have one size, so the first search must go by inode
+    moved = "SELECT sha256 FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL LIMIT 1"
     copied = "SELECT sha256 FROM images WHERE size = ? AND sha256 IS NOT NULL LIMIT 1"
     row = connection.execute(moved, (inode, size, mtime_ns)).fetchone()
     row = row or connection.execute(copied, (size,)).fetchone()

@@ -5,11 +5,13 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pictures import picture
 
-from mobius_tui.fingerprint.model import Outcome
+from mobius_tui.fingerprint.model import Outcome, Task
 from mobius_tui.operations import inventory
 from mobius_tui.operations.inventory import RACY_NS, Missing, Setup, Unread, in_batches, keep_outcomes, plan_work
-from mobius_tui.store.images import Fingerprint, find_files
+from mobius_tui.store.images import Fingerprint, KnownFile, find_files, keep_files
+from mobius_tui.store.known import find_alike
 
 SETUP = Setup("exact", "decoder 1", "few tools")
 
@@ -69,6 +71,32 @@ def test_fast_outcome_at_full_scale_is_an_exact_one_too(make_workspace, store, p
     outcome = Outcome("/a", "ok", b"a" * 32, 10, dhash=5, confidence=0.9, reduced=reduced)
     keep_outcomes(connection, [outcome], Setup(profile, "decoder 1", ""), "run")
     assert {row[0] for row in connection.execute("SELECT profile FROM fingerprints")} == profiles
+
+
+def test_files_alike_are_searched_by_index(make_workspace, store):
+    """Thousands of files of one size, read or not, must not be gone through for each new one."""
+    connection = store(make_workspace(0))
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    assert find_alike(connection, 10, 20, 30) is None
+    connection.set_trace_callback(None)
+    plans = [connection.execute(f"EXPLAIN QUERY PLAN {query}").fetchone()["detail"] for query in asked]
+    assert [plan.split(" USING ")[1] for plan in plans] == [
+        "INDEX images_inode (inode=?)",
+        "INDEX images_size (size=?)",
+    ]
+
+
+def test_new_file_that_was_only_seen_is_compared_with_files_alike(make_workspace, store):
+    ws = make_workspace({"a.png": picture(1), "b.png": picture(1)})
+    connection = store(ws)
+    one, other = (str(ws.library / name) for name in ("a.png", "b.png"))
+    size = (ws.library / "a.png").stat().st_size
+    outcome = Outcome(one, "ok", b"a" * 32, size, mtime_ns=1, inode=1, dhash=5, confidence=0.9, read_ns=10**18)
+    keep_outcomes(connection, [outcome], SETUP, "run")
+    keep_files(connection, [KnownFile(other, size, 7, 7, None)])  # as a scan of the library leaves it
+    (plan,) = plan_work(connection, [other], SETUP)
+    assert plan.tasks == [Task(other, b"a" * 32)]
 
 
 def test_plan_keeps_the_order_over_slices(make_workspace, store, monkeypatch):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -98,7 +99,7 @@ def test_killed_three_times_the_catalogue_is_the_same_and_nothing_is_decoded_twi
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_wish_to_stop_leaves_the_job_resumable(tmp_path: Path, start_worker: Start, number: int) -> None:
-    ws = make_slow_workspace(tmp_path / "ws", 40, "batch_size = 4")
+    ws = make_slow_workspace(tmp_path / "ws", 80, "batch_size = 4")
     if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("the tests run under nohup")
     worker = start_worker(ws)
@@ -110,11 +111,30 @@ def test_a_wish_to_stop_leaves_the_job_resumable(tmp_path: Path, start_worker: S
     until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "no orphans")
     start_worker(ws)
     assert wait_for(ws, job).state == "done"
-    assert value(ws, "SELECT sum(images) FROM batches WHERE run_id <> 'live'") == 40
+    assert value(ws, "SELECT sum(images) FROM batches WHERE run_id <> 'live'") == 80
+
+
+def test_a_hanging_decoder_does_not_keep_the_worker_from_ending(tmp_path: Path, start_worker: Start) -> None:
+    """The end is a hard one then: the job goes on at the next start all the same, and no process is left."""
+    ws = make_slow_workspace(tmp_path / "ws", 80, "batch_size = 4")
+    worker = start_worker(ws)
+    job = add_migration(ws)
+    until(lambda: job_of(ws, job).done >= 8, "it works")
+    children = descendants(worker.process.pid)
+    for pid in children:
+        os.kill(pid, signal.SIGSTOP)
+    assert worker.stop() == 0
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in children), "no orphans")
+    assert job_of(ws, job).state == "interrupted"
+    start_worker(ws)
+    assert wait_for(ws, job).state == "done"
 
 
 def test_pause_and_cancel_reach_the_job(tmp_path: Path, start_worker: Start) -> None:
-    ws = make_slow_workspace(tmp_path / "ws", 40, "batch_size = 4")
+    ws = make_slow_workspace(tmp_path / "ws", 80, "batch_size = 4")
     start_worker(ws)
     number = add_migration(ws)
     until(lambda: job_of(ws, number).done >= 4, "it works")
@@ -151,7 +171,7 @@ def test_two_workers_at_once_are_one_and_a_reason(tmp_path: Path, start_worker: 
 
 def test_the_lock_is_free_at_once_after_kill_9_mid_job(tmp_path: Path, start_worker: Start) -> None:
     """The pool's processes must not have inherited it."""
-    ws = make_slow_workspace(tmp_path / "ws", 40, "batch_size = 4")
+    ws = make_slow_workspace(tmp_path / "ws", 80, "batch_size = 4")
     worker = start_worker(ws)
     number = add_migration(ws)
     until(lambda: job_of(ws, number).done >= 4, "it works")

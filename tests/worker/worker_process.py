@@ -37,10 +37,10 @@ def draw(path: Path, seed: int, size: tuple[int, int] = (300, 200)) -> Path:
     return path
 
 
-def make_workspace(root: Path, images: int, settings: str = "") -> Workspace:
+def make_workspace(root: Path, images: int, settings: str = "", *, parallel: int = 2) -> Workspace:
     root.mkdir(parents=True, exist_ok=True)
     init_workspace(root)
-    (root / "mobius.toml").write_text(f"parallel = 2\nscan_seconds = 0.5\n{settings}\n", encoding="utf-8")
+    (root / "mobius.toml").write_text(f"parallel = {parallel}\nscan_seconds = 0.5\n{settings}\n", encoding="utf-8")
     for number in range(images):
         draw(root / "library" / f"p{number:03}.png", number)
     return open_workspace(root, {}, {}, "tester")
@@ -48,7 +48,7 @@ def make_workspace(root: Path, images: int, settings: str = "") -> Workspace:
 
 def make_slow_workspace(root: Path, images: int, settings: str = "") -> Workspace:
     """Large images, each a content of its own, so that a job takes seconds."""
-    ws = make_workspace(root, 0, settings)
+    ws = make_workspace(root, 0, settings, parallel=1)
     large = draw(root / "large.png", 1, (2000, 1500)).read_bytes()
     for number in range(images):  # what follows the end of a PNG is not decoded
         (ws.library / f"p{number:03}.png").write_bytes(large + number.to_bytes(4, "big"))

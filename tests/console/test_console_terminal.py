@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mobius_tui.console import app as app_module
 from mobius_tui.console.app import choose_theme, require_terminal, speaks_utf8, start_worker
@@ -19,6 +20,7 @@ from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed
 from mobius_tui.settings import Settings, Sourced
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
+from mobius_tui.worker.control import stop_worker, worker_holder
 from mobius_tui.workspace import Workspace, init_workspace
 
 termios = pytest.importorskip("termios", reason="a terminal of Linux or macOS is needed")
@@ -36,7 +38,7 @@ from mobius_tui.workspace import open_workspace
 {extra}
 try:
     ws = open_workspace(Path(sys.argv[1]), {{}}, os.environ, "ada")
-    sys.exit(app.run_console(ws, read_only=True))
+    sys.exit(app.run_console(ws, read_only={read_only}))
 except MobiusError as error:
     print(error, file=sys.stderr)
     sys.exit(exit_code_of(error))
@@ -58,14 +60,14 @@ def environment(**changes):
     return {**kept, "TERM": "xterm-256color", "PYTHONPATH": str(REPO), "LANG": "C.UTF-8", **changes}
 
 
-def command(root, extra=""):
-    return [sys.executable, "-c", LAUNCH.format(extra=extra), str(root)]
+def command(root, extra="", *, read_only=True):
+    return [sys.executable, "-c", LAUNCH.format(extra=extra, read_only=read_only), str(root)]
 
 
 class Terminal:
     """A console on a pseudo-terminal, whose other end the test holds."""
 
-    def __init__(self, root, *, size=(80, 24), controlling=True, extra="", env=None):
+    def __init__(self, root, *, size=(80, 24), controlling=True, extra="", env=None, read_only=True):
         self.master, slave = pty.openpty()
         self.resize(*size)
 
@@ -74,7 +76,7 @@ class Terminal:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            command(root, extra), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
+            command(root, extra, read_only=read_only), stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
             preexec_fn=take_terminal, env=environment(**(env or {})), cwd=REPO,
         )  # fmt: skip
         self.slave = slave  # kept, so that the terminal's settings can be looked at afterwards
@@ -134,7 +136,7 @@ def terminal(root):
 
     def start(**options):
         opened.append(Terminal(root, **options))
-        opened[-1].read_until(b"READ-ONLY")
+        opened[-1].read_until(b"READ-ONLY" if options.get("read_only", True) else b"development")
         return opened[-1]
 
     yield start
@@ -375,6 +377,36 @@ def test_pytest_itself_has_no_terminal(monkeypatch):
     monkeypatch.setattr(sys, "__stdin__", None)
     with pytest.raises(EnvironmentFailed):
         require_terminal({"TERM": "xterm"})
+
+
+@pytest.fixture
+def worker(root):
+    """Ends the worker that a console has started here."""
+    yield space(root)
+    stop_worker(space(root))
+
+
+def test_a_worker_outlives_the_console_and_its_death_is_seen(terminal, root, worker):
+    Image.radial_gradient("L").save(root / "library" / "ring.png")
+    console = terminal(read_only=False)
+    holder = worker_holder(worker)
+    assert holder is not None
+    console.read_until("● idle".encode())
+    console.send(b"d")
+    console.read_until("✓ done".encode())
+    os.close(console.slave)
+    os.close(console.master)
+    assert console.wait(reading=False) == 129
+    assert worker_holder(worker) == holder
+
+    again = terminal()
+    seen = again.seen + again.read_quiet(0.7)
+    assert "✓ done".encode() in seen
+    assert "● idle".encode() in seen
+    os.kill(holder.pid, signal.SIGKILL)
+    killed = time.monotonic()
+    again.read_until("○ stopped".encode())
+    assert time.monotonic() - killed < 10  # two seconds on a machine that is not busy
 
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")

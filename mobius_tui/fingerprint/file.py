@@ -16,7 +16,7 @@ from mobius_tui.fingerprint import confidence, dhash
 from mobius_tui.fingerprint.decode import DecodeFailed, Facts, NotOpened, load_luminance, too_many_bytes
 from mobius_tui.fingerprint.external import load_external
 from mobius_tui.fingerprint.fast import load_fast
-from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
+from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Status, Task
 
 _ATTEMPTS = 3
 _CHUNK = 1 << 20
@@ -70,22 +70,14 @@ def fingerprint_file(task: Task, profile: Profile, limits: Limits) -> Outcome:
         The outcome; every failure is one, too.
     """
     started = time.perf_counter()
+    before = _status(task.path)
     try:
         content = read_file(task.path, limits)
     except ReadFailed as failure:
-        outcome = Outcome(
-            task.path,
-            "missing" if failure.missing else "failed",
-            error=failure.what,
-            cause=failure.cause,
-            lasting=failure.lasting,
-        )
-        return _timed(outcome, started)
+        return _timed(_unread_outcome(task, before, failure), started)
     except MemoryError:
-        outcome = Outcome(
-            task.path, "failed", error="reading it needs more memory than one image may use", cause="memory"
-        )
-        return _timed(outcome, started)
+        greedy = ReadFailed("reading it needs more memory than one image may use", "memory")
+        return _timed(_unread_outcome(task, before, greedy), started)
     known = _same(task, content)
     if content.sha256 == task.known_sha256:
         return _timed(known, started)
@@ -102,10 +94,11 @@ def identify_file(task: Task, limits: Limits) -> Outcome:
     Returns:
         Status ``same`` with ``sha256``, ``size``, ``mtime_ns`` and ``inode``; ``failed`` or ``missing`` if not.
     """
+    before = _status(task.path)
     try:
         content = read_file(task.path, limits)
     except ReadFailed as failure:
-        return Outcome(task.path, "missing" if failure.missing else "failed", error=failure.what, cause=failure.cause)
+        return _unread_outcome(task, before, failure)
     return _same(task, content)
 
 
@@ -206,6 +199,30 @@ def _all_bytes(descriptor: int, expected: int, limits: Limits) -> bytes:
         total += len(part)
         if total > limits.bytes:
             raise ReadFailed(too_many_bytes(total, limits), "too large")
+
+
+def _status(path: str) -> os.stat_result | None:
+    """What is there, looked at before it is read: a change after that shows as one."""
+    try:
+        return os.stat(path)  # noqa: PTH116 (a million paths)
+    except (OSError, ValueError):
+        return None
+
+
+def _unread_outcome(task: Task, before: os.stat_result | None, failure: ReadFailed) -> Outcome:
+    if failure.missing or before is None:
+        status: Status = "missing" if failure.missing else "failed"
+        return Outcome(task.path, status, error=failure.what, cause=failure.cause, lasting=failure.lasting)
+    return Outcome(
+        task.path,
+        "failed",
+        size=before.st_size,
+        mtime_ns=before.st_mtime_ns,
+        inode=before.st_ino,
+        error=failure.what,
+        cause=failure.cause,
+        lasting=failure.lasting,
+    )
 
 
 def _unread(error: OSError) -> ReadFailed:

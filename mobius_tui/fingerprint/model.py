@@ -47,8 +47,8 @@ class Outcome:
         path: As in the task.
         status: ``same`` when the bytes have ``known_sha256`` (all image fields are then empty).
         sha256: 32 bytes of the content that was read; None when it could not be read.
-        size: Bytes read.
-        mtime_ns: Modification time of the file the bytes came from.
+        size: Bytes of the file.
+        mtime_ns: Modification time of the file the bytes came from; of one that could not be read, just before that.
         inode: Its inode.
         dhash: 0 .. 2**64-1, the most significant bit first in row order; None when failed.
         confidence: 0..1; None when failed.

@@ -204,7 +204,8 @@ class HashingPool:
             return False
         for process in processes:
             with contextlib.suppress(ValueError, OSError):
-                process.kill()
+                if process.pid is not None:  # one that could not be started has none
+                    process.kill()
         executor.shutdown(wait=self._factory is None, cancel_futures=True)
         # Read only now: the executor's own thread collects them too, and who comes second is told nothing.
         return TIMED_OUT in [process.exitcode for process in processes]

@@ -19,9 +19,11 @@ def main():
 
 
 def report(running):
-    while len(running._processes) < 2 or not Path(sys.argv[3]).exists():
+    started = []
+    while len(started) < 2 or not Path(sys.argv[3]).exists():
         time.sleep(0.01)
-    print(*(process.pid for process in running._processes), flush=True)
+        started = [process.pid for process in running._processes if process.pid]
+    print(*started, flush=True)
 
 
 if __name__ == "__main__":

@@ -113,6 +113,8 @@ def test_without_permission_it_fails_and_is_not_missing(picture, monkeypatch):
     picture.chmod(0)
     found = outcome_of(picture)
     assert (found.status, found.cause, found.lasting) == ("failed", "permission", False)
+    there = picture.stat()
+    assert (found.size, found.mtime_ns, found.inode) == (there.st_size, there.st_mtime_ns, there.st_ino)
 
 
 def test_an_empty_file_fails(tmp_path):
@@ -201,6 +203,8 @@ def test_identifying_reads_and_does_not_decode(tmp_path):
     found = identify_file(Task(str(tmp_path / "t")), LIMITS)
     assert (found.status, found.sha256) == ("same", hashlib.sha256(b"text").digest())
     assert identify_file(Task(str(tmp_path / "gone")), LIMITS).status == "missing"
+    refused = identify_file(Task(str(tmp_path / "t")), Limits(bytes=3))
+    assert (refused.cause, refused.size, refused.inode) == ("too large", 4, (tmp_path / "t").stat().st_ino)
 
 
 @pytest.mark.parametrize(("size", "reason"), [((4, 4), "tiny"), ((200, 9), "tiny"), ((300, 300), "flat")])

@@ -1,3 +1,5 @@
+import errno
+import multiprocessing
 import os
 import select
 import signal
@@ -165,6 +167,15 @@ def _owner_killed(path, seconds, marker, how=signal.SIGKILL):
         ready, _, _ = select.select([descriptor], [], [], 30)
         assert ready, "a decoding process outlived its owner"
         os.close(descriptor)
+
+
+def test_processes_that_cannot_be_started_are_the_error_and_no_other(pictures, monkeypatch):
+    def refused(_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(multiprocessing.process.BaseProcess, "start", refused)
+    with HashingPool("exact", Limits(), 1) as running, pytest.raises(OSError, match="Too many open files"):
+        list(running.map([Task(pictures[0])]))
 
 
 def test_another_executor_can_do_the_work(pictures):

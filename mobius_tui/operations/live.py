@@ -265,7 +265,7 @@ class _Record:
         self._folder = catalogue_folder(ws)
         self._counts: dict[Kind, int] = {"new": 0, "changed": 0, "moved": 0, "gone": 0}
         self._first: dict[Kind, list[Change]] = {"new": [], "changed": [], "moved": [], "gone": []}
-        self._files: list[KnownFile] = []
+        self._files: list[tuple[KnownFile, KnownFile | None]] = []  # as it is now, as it was known
         self._forgotten: list[str] = []
         self._left: list[tuple[bytes, str]] = []
 
@@ -282,18 +282,19 @@ class _Record:
         """Note a file that is unknown or not as it is known."""
         if known is not None and known.error is not None and not known.inode:  # it failed before it was even looked at
             row = KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, None, known.error, known.cause)
-            self._files.append(row)
+            self._files.append((row, known))
             return
         formers = former_files(self._connection, seen)
         former = next((f for f in formers if f.path not in self._forgotten and _is_gone(f.path)), None)
         content = formers[0].sha256 if formers else None
         if content is not None:  # read before, under another name
-            self._files.append(KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, content))
+            row = KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, content)
         elif known is not None and known.sha256 is not None:
             # The old content stays until the new one is read; the time says that it waits for that.
-            self._files.append(KnownFile(seen.path, seen.size, -1, seen.inode, known.sha256))
+            row = KnownFile(seen.path, seen.size, -1, seen.inode, known.sha256)
         else:
-            self._files.append(KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, None))
+            row = KnownFile(seen.path, seen.size, seen.mtime_ns, seen.inode, None)
+        self._files.append((row, known))
         if known is not None and known.sha256 is not None and content is not None:
             self._left.append((known.sha256, seen.path))
         if former is not None and former.sha256 is not None:
@@ -350,7 +351,7 @@ class _Record:
     def retry(self, files: Iterable[KnownFile]) -> None:
         """Let files that could not be read wait to be read again: an event may tell of a change of their rights."""
         self._files += [
-            replace(file, mtime_ns=-1)
+            (replace(file, mtime_ns=-1), file)
             for file in files
             if file.error is not None and file.sha256 is None and look_at(file.path) is not None
         ]
@@ -364,7 +365,9 @@ class _Record:
             self.commit()
 
     def _write(self) -> None:
-        keep_files(self._connection, self._files)
+        now = find_files(self._connection, [row.path for row, _ in self._files])
+        # A run may have read a file since it was compared: what the run knows is better.
+        keep_files(self._connection, [row for row, before in self._files if now.get(row.path) == before])
         forget_files(self._connection, self._forgotten)
         contents_left(self._connection, self._left, self._folder)
         self._files, self._forgotten, self._left = [], [], []

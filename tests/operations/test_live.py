@@ -321,3 +321,18 @@ def read_all_by_size(connection: sqlite3.Connection) -> None:
             connection,
             [KnownFile(f.path, f.size, f.mtime_ns, f.inode, bytes([f.size]) * 32) for f in all_files(connection)],
         )
+
+
+def test_what_a_run_reads_meanwhile_is_not_forgotten(ws: Workspace, connection: sqlite3.Connection) -> None:
+    """Else the file would be decoded a second time."""
+    fresh, changed = put(ws, "a.png"), put(ws, "b.png")
+    status = changed.stat()
+    keep_files(connection, [KnownFile(str(changed), 99, 99, status.st_ino, SHA["c"])])
+    read = [KnownFile(str(p), 1, p.stat().st_mtime_ns, p.stat().st_ino, SHA["d"]) for p in (fresh, changed)]
+
+    def the_run_commits(change: Change) -> None:
+        keep_files(connection, [file for file in read if file.path == change.path])
+
+    result = scan_library(ws, connection, the_run_commits)
+    assert (result.new, result.changed, result.unhashed) == (1, 1, 0)
+    assert list(all_files(connection)) == read

@@ -19,7 +19,6 @@ from typing import Any, Final, Self
 
 from mobius_tui.errors import Cancelled
 from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_one, start_child
-from mobius_tui.fingerprint.file import fingerprint_file
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 
 CHUNK: Final = 8
@@ -42,7 +41,6 @@ class HashingPool:
         executor_factory: Makes another executor, such as ``distributed.Client.get_executor``; called again when one
             breaks. The processes' own limits on memory are then that executor's matter.
         temp_dir: Folder for what decoders write meanwhile; None means the system's.
-        in_process: Do the work in the calling thread, in the order of the tasks, without hard limits.
     """
 
     def __init__(
@@ -53,14 +51,12 @@ class HashingPool:
         executor_factory: Callable[[], Executor] | None = None,
         *,
         temp_dir: str | None = None,
-        in_process: bool = False,
     ) -> None:
         self.profile: Profile = profile
         self.limits = limits or Limits()
         self.workers = workers or _cores()
         self._factory = executor_factory
         self._temp_dir = temp_dir
-        self._in_process = in_process
         self._executor: Executor | None = None
         self._processes: list[BaseProcess] = []
         self._closed = False
@@ -86,10 +82,6 @@ class HashingPool:
         Raises:
             Cancelled: The pool was closed.
         """
-        if self._in_process:
-            for task in tasks:
-                yield fingerprint_file(task, self.profile, self.limits)
-            return
         under_way: dict[Future[list[Outcome]], list[Task]] = {}
         finished = False
         try:

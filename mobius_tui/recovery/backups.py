@@ -21,7 +21,6 @@ from mobius_tui.errors import (
     EnvironmentFailed,
     MobiusError,
     OutOfResource,
-    ProcessingFailed,
     exit_code_of,
 )
 from mobius_tui.recovery.atomic import ABSENT, Changed, sweep_leftovers, write_atomic
@@ -200,19 +199,6 @@ def _problem_of(path: Path, wanted: str, found: str) -> str:
     if found != wanted:
         return f"its hash is {found[:12]}..., {wanted[:12]}... was recorded"
     return _not_a_catalogue(path)
-
-
-def require_good(folder: Path, name: str) -> None:
-    """Verify a backup and insist.
-
-    Raises:
-        ProcessingFailed: It is not good.
-    """
-    verdict = verify_backup(folder, name)
-    if verdict.state != "good":
-        raise ProcessingFailed(
-            f"the backup is {verdict.state}: {verdict.sentence}", fix="`mobius backup create` makes a new one"
-        )
 
 
 def _make_folder(folder: Path) -> None:

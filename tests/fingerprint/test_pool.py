@@ -183,11 +183,6 @@ def test_another_executor_can_do_the_work(pictures):
         assert {outcome.status for outcome in running.map(Task(path) for path in pictures)} == {"ok"}
 
 
-def test_in_process_keeps_the_order(pictures):
-    with HashingPool("exact", Limits(), in_process=True) as running:
-        assert [outcome.path for outcome in running.map(Task(path) for path in pictures)] == pictures
-
-
 def test_a_closed_pool_refuses_work(pictures):
     running = HashingPool("exact", Limits(), 1)
     running.close()

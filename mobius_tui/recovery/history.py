@@ -90,7 +90,7 @@ def read_history(state: Path, limit: int = 200) -> list[dict[str, object]]:
     for line in lines[-limit:]:
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(record, dict):
             acts.append(record)

@@ -32,7 +32,7 @@ def test_only_the_latest(tmp_path):
     assert [act["act"] for act in read_history(tmp_path, limit=3)] == ["act 4", "act 5", "act 6"]
 
 
-@pytest.mark.parametrize("torn", [b'{"act": "half', b"\xff\xfe\n", b"[1]\n", b"\n"])
+@pytest.mark.parametrize("torn", [b'{"act": "half', b"\xff\xfe\n", b"[1]\n", b"\n", b"[" * 100_000])
 def test_torn_line_costs_itself_only(tmp_path, torn):
     note_act(tmp_path, "before", "anna")
     with (tmp_path / HISTORY_NAME).open("ab") as file:

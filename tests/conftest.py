@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pictures import picture, put
 
 from mobius_tui.operations.options import default_options
@@ -17,6 +18,10 @@ from mobius_tui.store.jobs import Job
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
 Opened = Callable[..., Workspace]
+
+# On a busy machine a slow example is no fault.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from mobius_tui.system import clock
 from mobius_tui.system.processes import process_token
 from mobius_tui.text import visible
 
-_PROBE_S = 0.06
+_PROBE_S = 0.25
 """Whoever asks for the holder holds the lock for an instant: such a moment is no refusal."""
 
 

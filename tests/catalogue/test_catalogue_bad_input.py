@@ -223,7 +223,7 @@ def test_a_long_list_of_duplicates_is_not_walked_token_by_token(monkeypatch: pyt
     parse(f'{{"images": [], "dhash_duplicates": [{duplicates}]}}'.encode(), origin="/x/library.json")
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.binary(max_size=60) | st.text('{}[]":,\\ aimages\n1e.-', max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for start in (b"", b'{"images": [', b'{"images": [{"path": "a", '):

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_tui.catalogue.document import Document, OwnedFields, empty_document, parse
@@ -341,7 +341,6 @@ def foreign(text: str) -> object:
     return top
 
 
-@settings(deadline=None)
 @given(catalogues())
 def test_nothing_to_change_gives_the_same_bytes(text: str) -> None:
     document = read(text)
@@ -349,7 +348,6 @@ def test_nothing_to_change_gives_the_same_bytes(text: str) -> None:
     assert written(document, [None] * len(document.entries)) == text
 
 
-@settings(deadline=None)
 @given(catalogues(), st.data())
 def test_what_is_not_owned_survives_and_what_is_owned_is_written(text: str, data: st.DataObject) -> None:
     document = read(text)

@@ -10,7 +10,7 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_tui import errors
@@ -66,7 +66,6 @@ NAME = st.text("ab-.0é", min_size=1, max_size=3).filter(lambda name: name[0] !=
 PART = st.lists(NAME, min_size=1, max_size=3).map("/".join)
 
 
-@settings(deadline=None)
 @given(st.lists(PART, max_size=8, unique=True))
 def test_byte_order_of_any_names(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
     root = tmp_path_factory.mktemp("walk")

@@ -409,7 +409,7 @@ def test_postscript_is_not_even_tried():
 
 
 @given(st.sampled_from(["JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_bytes_give_a_picture_or_a_failure_in_words(format_name, data):
     whole = bytearray(encoded(picture("P" if format_name == "GIF" else "RGB"), format_name))
     for _ in range(data.draw(st.integers(1, 6))):

@@ -115,7 +115,8 @@ def test_only_what_the_bytes_are_to_blame_for_is_lasting(tmp_path, monkeypatch, 
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     monkeypatch.setattr(external, "external_tools", lambda: {external.FFMPEG: str(program)})
-    found = fingerprint_bytes(b"\xff\x0a" + bytes(100), "exact", Limits(seconds=1.0))
+    limits = Limits(seconds=1.0 if cause == "timeout" else 60.0)
+    found = fingerprint_bytes(b"\xff\x0a" + bytes(100), "exact", limits)
     assert (found.status, found.cause, found.lasting) == ("failed", cause, lasting)
     assert word in found.error
 

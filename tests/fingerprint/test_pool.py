@@ -62,7 +62,10 @@ def test_every_file_gets_the_same_outcome_as_alone(pictures):
 @pytest.mark.parametrize(("content", "cause"), [(b"CRASH", "crash"), (b"EXIT", "crash"), (b"HANG", "timeout")])
 def test_only_the_guilty_file_fails(hostile, pictures, tmp_path, content, cause):
     bad = [_bad(tmp_path, content, "one"), _bad(tmp_path, content, "two")]
-    outcomes = _run([*pictures[:11], bad[0], *pictures[11:30], bad[1], *pictures[30:]], Limits(seconds=2.0))
+    outcomes = _run(
+        [*pictures[:11], bad[0], *pictures[11:30], bad[1], *pictures[30:]],
+        Limits(seconds=3.0 if content == b"HANG" else 60.0),
+    )
     for path in bad:
         assert (outcomes[path].status, outcomes[path].cause, outcomes[path].lasting) == ("failed", cause, False)
         assert outcomes[path].sha256 is not None

@@ -76,7 +76,7 @@ def test_brute_force_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64]
     assert found(distinct, r) == brute(distinct, r)
 
 
-@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FEW, st.integers(0, 64))
 @pytest.mark.usefixtures("indexed")
 def test_the_index_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64], r: int) -> None:
@@ -84,7 +84,7 @@ def test_the_index_finds_exactly_the_pairs_within_r(hashes: NDArray[np.uint64], 
     assert found(distinct, r) == brute(distinct, r)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FEW, st.integers(0, 64))
 @pytest.mark.usefixtures("indexed", "small_pieces")
 def test_the_index_is_exact_in_small_pieces_and_any_order(hashes: NDArray[np.uint64], r: int) -> None:
@@ -92,7 +92,7 @@ def test_the_index_is_exact_in_small_pieces_and_any_order(hashes: NDArray[np.uin
     assert found(shuffled, r, threads=2) == brute(shuffled, r)
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(LIBRARIES, st.integers(0, 64))
 @pytest.mark.usefixtures("small_pieces")
 def test_brute_force_is_exact_in_small_pieces(hashes: NDArray[np.uint64], r: int) -> None:

@@ -42,7 +42,19 @@ def test_a_later_process_with_the_same_pid_is_another() -> None:
 
 
 @pytest.mark.parametrize(
-    "token", ["", "a", "a:b", "a:b:c", "a:1", "::", "a:-1:2", "a:1:2:3", "a:²:3", pytest.param("a:" + "9" * 5000 + ":1", id="long")]
+    "token",
+    [
+        "",
+        "a",
+        "a:b",
+        "a:b:c",
+        "a:1",
+        "::",
+        "a:-1:2",
+        "a:1:2:3",
+        "a:²:3",
+        pytest.param("a:" + "9" * 5000 + ":1", id="long"),
+    ],
 )
 def test_what_is_no_token_is_not_alive(token: str) -> None:
     assert not is_alive(token)

@@ -52,12 +52,12 @@ def note_act(
         "after": after,
         "details": dict(details or {}),
     }
-    descriptor = os.open(
-        state / HISTORY_NAME, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640
-    )
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(state / HISTORY_NAME, flags, 0o640)
     try:
-        size = os.fstat(descriptor).st_size
-        torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)
+        torn = os.read(descriptor, 1) not in {b"", b"\n"}
         line = (b"\n" if torn else b"") + json.dumps(record, sort_keys=True).encode() + b"\n"
         if os.write(descriptor, line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(state / HISTORY_NAME))

@@ -89,7 +89,8 @@ class FileLock:
         body = json.dumps(asdict(holder)).encode()
         with contextlib.suppress(OSError):  # the body is a hint; the lock itself is held even on a full disk
             os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, body, 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)  # pwrite and pread are Unix's
+            os.write(descriptor, body)
         self._descriptor = descriptor
         return True
 
@@ -123,7 +124,8 @@ def holder_of(path: Path) -> Holder | None:
     try:
         if _try_lock(descriptor, shared=True):
             return None
-        return _read_holder(os.pread(descriptor, 65536, 0))
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return _read_holder(os.read(descriptor, 65536))
     except OSError:  # a filesystem without locks: nobody can hold one there
         return None
     finally:

@@ -41,6 +41,14 @@ def test_torn_line_costs_itself_only(tmp_path, torn):
     assert [act["act"] for act in read_history(tmp_path)] == ["before", "after"]
 
 
+def test_system_without_pread(tmp_path, monkeypatch):
+    """As Windows is."""
+    monkeypatch.delattr(os, "pread", raising=False)
+    (tmp_path / HISTORY_NAME).write_bytes(b'{"act": "half')
+    note_act(tmp_path, "whole", "anna")
+    assert [act["act"] for act in read_history(tmp_path)] == ["whole"]
+
+
 def test_full_disk_is_an_error(tmp_path, monkeypatch):
     real = os.write
     monkeypatch.setattr(history.os, "write", lambda descriptor, data: real(descriptor, data[:5]))

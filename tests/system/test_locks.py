@@ -140,6 +140,17 @@ def test_a_lock_that_cannot_be_opened(tmp_path: Path) -> None:
         FileLock(tmp_path / "missing" / "lock").acquire("ann", "x")
 
 
+def test_a_system_without_pread_and_pwrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Windows is; what the lock itself needs there, it has."""
+    for name in ("pread", "pwrite"):
+        monkeypatch.delattr(os, name, raising=False)
+    lock = FileLock(tmp_path / "lock")
+    assert lock.acquire("ann", "x")
+    holder = holder_of(lock.path)
+    assert holder is not None and holder.who == "ann"
+    lock.release()
+
+
 def test_a_filesystem_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> bool:
         raise OSError(errno.ENOLCK, "No locks available")

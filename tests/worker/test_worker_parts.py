@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from mobius_tui.worker import runner as runner_module
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import TRIES, JobRunner
+from mobius_tui.worker.service import Service
 from mobius_tui.worker.stopping import StopRequest
 from mobius_tui.workspace import Workspace
 
@@ -182,3 +185,30 @@ def test_a_replaced_database_is_opened_again(tmp_path: Path) -> None:
     path.mkdir()
     with pytest.raises(EnvironmentFailed):
         live.connection()
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("database is locked"), ZeroDivisionError("a defect")])
+def test_the_main_loop_survives_whatever_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    ws = make_workspace(tmp_path / "ws", 0)
+    ws.state.mkdir(exist_ok=True)
+    calls: list[str] = []
+
+    def claim(connection: sqlite3.Connection, owner: str) -> None:
+        calls.append(owner)
+        if len(calls) <= 2:
+            raise error
+
+    monkeypatch.setattr("mobius_tui.worker.service.claim_next", claim)
+    stop = StopRequest()
+    thread = threading.Thread(target=Service(ws, stop).run)
+    thread.start()
+    try:
+        until(lambda: len(calls) > 3, "it goes on")
+    finally:
+        stop.ask("the test")
+        thread.join(60)
+    events = [json.loads(line)["event"] for line in (ws.logs / "service.log").read_text().splitlines()]
+    assert events.count("trouble") == 1, "told once"
+    assert events.index("trouble") < events.index("trouble_over") < events.index("worker_stopping")

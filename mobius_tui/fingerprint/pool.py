@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Final, Self
 
-from mobius_tui.errors import Cancelled
+from mobius_tui.errors import Cancelled, EnvironmentFailed
 from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_one, start_child
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 
@@ -26,6 +26,10 @@ CHUNK: Final = 8
 
 AHEAD: Final = 3
 """Chunks a worker that are submitted before one is finished."""
+
+
+MOST_LOST: Final = 8
+"""Processes in a row that may end over nothing but reading a file, before the machine is to blame and not the files."""
 
 
 class HashingPool:
@@ -60,6 +64,7 @@ class HashingPool:
         self._executor: Executor | None = None
         self._processes: list[BaseProcess] = []
         self._closed = False
+        self._lost = 0
         self._lock = threading.Lock()  # close() may come from another thread than the one that consumes map()
 
     def __enter__(self) -> Self:
@@ -81,6 +86,7 @@ class HashingPool:
 
         Raises:
             Cancelled: The pool was closed.
+            EnvironmentFailed: No process lives long enough to read a file.
         """
         under_way: dict[Future[list[Outcome]], list[Task]] = {}
         finished = False
@@ -162,8 +168,14 @@ class HashingPool:
         except Cancelled:
             raise
         except Exception:  # whatever ended the process again: the file cannot even be read
-            self._stop()
+            self._lost = 0 if self._stop() else self._lost + 1
+            if self._lost >= MOST_LOST and not self._closed:
+                raise EnvironmentFailed(
+                    "decoding processes end as soon as they start",
+                    fix="see the kernel's log for processes ended for want of memory, and `mobius doctor`",
+                ) from None
             return Outcome(task.path, "failed", error=said, cause=cause)
+        self._lost = 0
         if found.status != "same":
             return found
         # Not lasting: a busy machine or a killed process may be to blame, and not the bytes.

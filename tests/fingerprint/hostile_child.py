@@ -23,6 +23,10 @@ def _load(data, profile, limits):
     return _real(data, profile, limits)
 
 
+def end_at_once(limits):
+    os._exit(1)
+
+
 def start(limits):
     child.start_child(limits)
     file.load_picture = _load

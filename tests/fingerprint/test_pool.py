@@ -13,7 +13,7 @@ import hostile_child
 import pytest
 from PIL import Image
 
-from mobius_tui.errors import Cancelled
+from mobius_tui.errors import Cancelled, EnvironmentFailed
 from mobius_tui.fingerprint import pool as pool_module
 from mobius_tui.fingerprint.file import fingerprint_file
 from mobius_tui.fingerprint.model import Limits, Task
@@ -170,6 +170,14 @@ def _owner_killed(path, seconds, marker, how=signal.SIGKILL):
         ready, _, _ = select.select([descriptor], [], [], 30)
         assert ready, "a decoding process outlived its owner"
         os.close(descriptor)
+
+
+def test_processes_that_end_at_once_are_the_machines_fault_and_not_each_files(pictures, monkeypatch):
+    monkeypatch.setattr(pool_module, "start_child", hostile_child.end_at_once)
+    outcomes = []
+    with HashingPool("exact", Limits(), 2) as running, pytest.raises(EnvironmentFailed, match="as soon as they start"):
+        outcomes.extend(running.map(Task(path) for path in pictures))
+    assert len(outcomes) < len(pictures) // 2
 
 
 def test_processes_that_cannot_be_started_are_the_error_and_no_other(pictures, monkeypatch):

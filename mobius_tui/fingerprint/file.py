@@ -15,7 +15,7 @@ from mobius_tui.errors import ProcessingFailed
 from mobius_tui.fingerprint import confidence, dhash
 from mobius_tui.fingerprint.decode import DecodeFailed, Facts, NotOpened, load_luminance, too_many_bytes
 from mobius_tui.fingerprint.external import load_external
-from mobius_tui.fingerprint.fast import load_fast
+from mobius_tui.fingerprint.fast import SURE, load_fast
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Status, Task
 
 _ATTEMPTS = 3
@@ -258,6 +258,11 @@ def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Ou
     try:
         image, facts = load_picture(data, profile, limits)
         grid = dhash.reduction_of(image)
+        share, reason = confidence.confidence_of(grid, facts.width, facts.height)
+        if facts.reduced and share < SURE:
+            image, facts = load_luminance(data, limits)
+            grid = dhash.reduction_of(image)
+            share, reason = confidence.confidence_of(grid, facts.width, facts.height)
     except DecodeFailed as failure:
         return replace(known, status="failed", error=failure.what, cause=failure.cause, lasting=failure.lasting)
     except MemoryError:
@@ -266,7 +271,6 @@ def _judged(known: Outcome, data: bytes, profile: Profile, limits: Limits) -> Ou
     except OSError as error:  # an external decoder could not be started, or its temporary folder not be made
         trouble = os.strerror(error.errno).lower() if error.errno else "unknown reason"
         return replace(known, status="failed", error=f"no external decoder could be run: {trouble}", cause="io")
-    share, reason = confidence.confidence_of(grid, facts.width, facts.height)
     return replace(
         known,
         status="ok" if reason is None else "low_confidence",

@@ -1,13 +1,16 @@
 import io
+from pathlib import Path
 
 import eval_library
+import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
 from mobius_tui.fingerprint import fast
 from mobius_tui.fingerprint.decode import DecodeFailed, load_luminance
 from mobius_tui.fingerprint.dhash import dhash_of, hamming
-from mobius_tui.fingerprint.fast import SHORTER_SIDE, load_fast
+from mobius_tui.fingerprint.fast import SHORTER_SIDE, SURE, load_fast
+from mobius_tui.fingerprint.file import fingerprint_bytes
 from mobius_tui.fingerprint.model import Limits
 
 LIMITS = Limits()
@@ -80,17 +83,63 @@ def test_rgb_stored_as_such_is_not_read_as_luminance():
     assert hamming(dhash_of(load_fast(data, LIMITS)[0]), dhash_of(load_luminance(data, LIMITS)[0])) <= 1
 
 
-@eval_library.needed
-def test_the_deviation_on_real_files():
-    distances = []
-    for row in eval_library.rows():
-        path = eval_library.path_of(row)
-        if path.suffix not in {".jpg", ".jpeg"}:
-            continue
-        data = path.read_bytes()
-        exact, facts = load_luminance(data, LIMITS)
-        if min(facts.width, facts.height) >= SHORTER_SIDE:
-            distances.append(hamming(dhash_of(load_fast(data, LIMITS)[0]), dhash_of(exact)))
-    assert len(distances) > 30
+def deviation(data):
+    fast_way, exact = (fingerprint_bytes(data, profile, LIMITS) for profile in ("fast", "exact"))
+    assert fast_way.reduced or fast_way.confidence < SURE, "only what is decoded at a reduced scale says something"
+    return hamming(fast_way.dhash, exact.dhash)
+
+
+def bounded(distances):
+    assert len(distances) > 20
     assert sum(distances) / len(distances) <= 0.3
     assert sum(distance <= 1 for distance in distances) >= 0.95 * len(distances)
+
+
+def grainy(image, seed, grain=6.0):
+    """The picture as a camera would have taken it: 1,100 pixels and more, with sensor noise."""
+    scale = 1100 / min(image.size)
+    large = image.convert("RGB").resize([round(side * scale) for side in image.size], Image.Resampling.LANCZOS)
+    noise = np.random.default_rng(seed).normal(0, grain, (large.height, large.width, 1))
+    buffer = io.BytesIO()
+    Image.fromarray(np.clip(np.asarray(large) + noise, 0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def test_what_says_little_is_decoded_in_full():
+    """Noise on near black: what clipping makes of it is lost at a reduced scale."""
+    ramp = Image.linear_gradient("L").rotate(90).resize((1500, 1100)).point(lambda value: value // 48)
+    data = grainy(ramp, 1)
+    fast_way, exact = (fingerprint_bytes(data, profile, LIMITS) for profile in ("fast", "exact"))
+    assert exact.confidence < SURE
+    assert not fast_way.reduced
+    assert (fast_way.dhash, fast_way.confidence, fast_way.status) == (exact.dhash, exact.confidence, exact.status)
+
+
+@eval_library.needed
+def test_the_deviation_on_photos_of_the_labelled_library():
+    photos = [row for row in eval_library.rows() if row["cls"] == "photo" and row["op"] == "orig"]
+    distances = []
+    for seed, row in enumerate(photos[::4]):
+        with Image.open(eval_library.path_of(row)) as image:
+            distances.append(deviation(grainy(image, seed, grain=2.0)))
+    bounded(distances)
+    assert max(distances) <= 4
+
+
+WALLPAPERS = sorted(Path("/usr/share/wallpapers").rglob("*.jp*g"))
+
+
+@pytest.mark.skipif(len(WALLPAPERS) < 60, reason="no wallpapers installed (plasma-workspace-wallpapers)")
+def test_the_deviation_on_real_files():
+    distances = []
+    for path in WALLPAPERS[::3]:
+        with Image.open(path) as image:
+            if min(image.size) < 2 * SHORTER_SIDE or image.mode not in {"L", "RGB"}:
+                continue
+        distances.append(deviation(path.read_bytes()))
+    bounded(distances)
+
+
+def test_the_deviation_on_generated_pictures():
+    rng = np.random.default_rng(3)
+    bounded([deviation(grainy(Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)), n)) for n in range(24)])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mobius_tui.store import metrics
 from mobius_tui.store.metrics import (
     TREND_POINTS,
     WINDOW_S,
@@ -24,12 +25,14 @@ durations = st.lists(st.floats(0.0, 60_000.0, width=32), min_size=1, max_size=40
 batches = st.lists(st.tuples(st.floats(0.0, 2 * WINDOW_S), durations, st.integers(0, 40)), max_size=12)
 
 
-@given(batches)
-def test_figures_are_those_of_a_plain_computation(rows: list[tuple[float, list[float], int]]) -> None:
+@given(batches, st.sampled_from([0, 3, 2000]))
+def test_figures_are_those_of_a_plain_computation(rows: list[tuple[float, list[float], int]], few: int) -> None:
     connection = _memory()
     for ago, times, failed in rows:
         keep_batch(connection, "r", times, failed=min(failed, len(times)), low=0, size=1, at=NOW - ago)
-    figures = read_figures(connection, NOW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(metrics, "_FEW", few)
+        figures = read_figures(connection, NOW)
     inside = [(ago, times, min(failed, len(times))) for ago, times, failed in rows if NOW - ago > NOW - WINDOW_S]
     every = sorted(value for _, times, _ in inside for value in times)
     assert figures.images == len(every)

@@ -50,6 +50,10 @@ class EnvironmentFailed(MobiusError):
     audience = "sre"
 
 
+class Held(EnvironmentFailed):
+    """Another process holds the library: nothing was begun."""
+
+
 class TimeLimit(MobiusError):
     """A time limit ran out."""
 

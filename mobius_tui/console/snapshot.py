@@ -47,8 +47,8 @@ class Snapshot:
 
 
 def migration_of(snapshot: Snapshot) -> Job | None:
-    """The migration or dry run to show: the one under way, else the latest; None when there never was one."""
-    hashing = [job for job in snapshot.jobs if job.kind in HASHING]
+    """The migration or dry run to show: the one under way, else the latest that was begun; None when there is none."""
+    hashing = [job for job in snapshot.jobs if job.kind in HASHING and job.state != "refused"]
     under_way = [job for job in hashing if job.state in {"running", "paused", "interrupted"}]
     queued = [job for job in hashing if job.state == "queued"]
     for group in (under_way, queued, hashing):

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mobius_tui.errors import Cancelled, MobiusError, exit_code_of
+from mobius_tui.errors import Cancelled, Held, MobiusError, exit_code_of
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.migrate import migrate
@@ -117,15 +117,22 @@ def _note_failure(
     if isinstance(error, sqlite3.Error):
         error = database_error(error, ws.database)
     code = exit_code_of(error)
-    state = "cancelled" if isinstance(error, Cancelled) else "failed"
+    state, level = _end_of(error)
     sentence = str(error) if isinstance(error, MobiusError) else _defect(error)
     with contextlib.suppress(sqlite3.Error):
-        progress.event("info" if state == "cancelled" else "error", state, visible(sentence), **_trace(error))
+        progress.event(level, state, visible(sentence), **_trace(error))
         progress.flush()
     try:
         finish_job(connection, job.id, state, code, visible(sentence), {})
     except sqlite3.Error as failed:
         raise database_error(failed, ws.database) from error
+
+
+def _end_of(error: Exception) -> tuple[str, str]:
+    """The state that a job ends in, and the level of the event that says so."""
+    if isinstance(error, Cancelled):
+        return "cancelled", "info"
+    return ("refused", "warning") if isinstance(error, Held) else ("failed", "error")
 
 
 def _defect(error: Exception) -> str:

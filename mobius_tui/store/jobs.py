@@ -22,8 +22,9 @@ class Job:
     """One row of the table of jobs.
 
     Attributes:
-        state: ``queued``, ``running``, ``paused``, ``done``, ``failed``, ``cancelled``; ``interrupted`` is shown for a
-            running or paused one whose process is gone: the next start of the worker, or of the verb, goes on with it.
+        state: ``queued``, ``running``, ``paused``, ``done``, ``failed``, ``cancelled``, ``refused`` (somebody else
+            held the library, nothing was begun); ``interrupted`` is shown for a running or paused one whose process is
+            gone: the next start of the worker, or of the verb, goes on with it.
         wanted: What people last asked for: ``run``, ``pause`` or ``cancel``.
         rate: Images a second, without paused time; None before it is known.
         eta_s: Seconds left; None before it is known.
@@ -261,7 +262,7 @@ def update_job(connection: sqlite3.Connection, job_id: int, **values: object) ->
 def finish_job(
     connection: sqlite3.Connection, job_id: int, state: str, exit_code: int, error: str, summary: Mapping[str, object]
 ) -> None:
-    """Note how a job ended: ``done``, ``failed`` or ``cancelled``."""
+    """Note how a job ended: ``done``, ``failed``, ``cancelled`` or ``refused``."""
     connection.execute(
         "UPDATE jobs SET state = ?, exit_code = ?, error = ?, summary = ?, finished_at = ?, eta_s = NULL WHERE id = ?",
         (state, exit_code, error, json.dumps(dict(summary), sort_keys=True), clock.now(), job_id),

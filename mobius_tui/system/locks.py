@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.errors import EnvironmentFailed, Held
 from mobius_tui.system import clock
 from mobius_tui.system.processes import process_token
 from mobius_tui.text import visible
@@ -156,7 +156,7 @@ def catalogue_lock(catalogue: Path, who: str, purpose: str, *, wait_s: float = 0
         The held lock.
 
     Raises:
-        EnvironmentFailed: Another process holds it: says who, since when and what for.
+        Held: Another process holds it: says who, since when and what for.
     """
     lock = FileLock(catalogue_lock_path(catalogue))
     if not lock.acquire(who, purpose, wait_s=wait_s):
@@ -173,12 +173,12 @@ def catalogue_lock_path(catalogue: Path) -> Path:
     return real.with_name(f".{real.name}.lock")
 
 
-def taken_error(path: Path) -> EnvironmentFailed:
+def taken_error(path: Path) -> Held:
     """The error that says who holds a lock, since when and what for."""
     holder = holder_of(path)
     if holder is None or not holder.since:
-        return EnvironmentFailed("another process holds the library", fix="try again, `mobius jobs` shows what runs")
-    return EnvironmentFailed(
+        return Held("another process holds the library", fix="try again, `mobius jobs` shows what runs")
+    return Held(
         f"{visible(holder.who)} holds the library since {clock.iso(holder.since)}"
         f" for {visible(holder.purpose)} (PID {holder.pid})",
         fix="wait for it, or see `mobius jobs`",

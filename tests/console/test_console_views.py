@@ -24,7 +24,7 @@ from mobius_tui.store.events import LEVELS
 
 VIEWS = (BACKUPS, MIGRATION, METRICS, REVIEW, logs_view("debug"), JOBS)
 COUNT = st.integers(0, 10**9)
-STATES = ("queued", "running", "paused", "interrupted", "done", "failed", "cancelled", "of a later version")
+STATES = ("queued", "running", "paused", "interrupted", "done", "failed", "cancelled", "refused", "of a later version")
 JOB = st.builds(
     job,
     kind=st.sampled_from(["migrate", "dry-run", "backup", "of a later version"]),
@@ -91,6 +91,7 @@ def test_the_run_under_way_is_shown_before_later_ones():
     waiting = job(id=3, state="queued")
     assert migration_of(running(store=store(jobs=(waiting, last)))).id == 3
     assert migration_of(running(store=store(jobs=(last,)))).id == 2
+    assert migration_of(running(store=store(jobs=(job(id=4, state="refused"), last)))).id == 2
     assert running_job(running(store=store(jobs=(waiting, first)))).id == 1
     assert running_job(running(store=store(jobs=(last,)))) is None
 

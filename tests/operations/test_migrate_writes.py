@@ -164,7 +164,7 @@ def test_lock_of_another_process(make_workspace, run):
     try:
         assert holder.stdout.readline() == "held\n"
         job = run(ws)
-        assert (job.state, job.exit_code) == ("failed", 3)
+        assert (job.state, job.exit_code) == ("refused", 3)
         for part in ("anna", "a deploy", "since 20", f"PID {holder.pid}"):
             assert part in job.error
         assert not ws.catalogue.exists()
@@ -179,11 +179,11 @@ def test_of_two_migrations_one_wins(make_workspace, run, store):
     first = start(ws, "wait-in", "hashing")
     assert first.stdout.readline() == "waiting\n"
     second = run(ws)
-    assert (second.state, second.exit_code) == ("failed", 3)
+    assert (second.state, second.exit_code) == ("refused", 3)
     assert "other" in second.error
     assert first.communicate("\n" * 9, timeout=60)[0].split()[-1] == "done"
     assert first.returncode == 0
-    assert [job.state for job in list_jobs(store(ws))] == ["failed", "done"]
+    assert [job.state for job in list_jobs(store(ws))] == ["refused", "done"]
     assert len(entries(ws)) == 4
 
 

@@ -91,6 +91,9 @@ def test_running_work_and_the_last_failure(ws: Workspace, connection: sqlite3.Co
     assert [job.id for job in found.active] == [running.id]
     assert found.last_failure is not None and found.last_failure.id == failed.id
     assert f"mobius logs --run {failed.run_id}" in steps(ws)
+    refused = add_job(connection, "migrate", {}, "berta", owner="gone")
+    finish_job(connection, refused.id, "refused", 3, "anna holds the library", {})
+    assert read_status(ws).last_failure == found.last_failure  # it hides no real failure, and is none
     finish_job(connection, running.id, "done", 0, "", {})
     assert read_status(ws).last_failure is not None  # a dry run mends no migration
     mended = add_job(connection, "migrate", {}, "anna", owner="gone")

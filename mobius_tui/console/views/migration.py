@@ -59,6 +59,7 @@ def state_mark(job: Job, glyphs: Glyphs) -> Span:
         "failed": (glyphs.bad, "bad"),
         "cancelled": (glyphs.bad, "muted"),
     }
+        "refused": (glyphs.bad, "muted"),
     return marks.get(job.state, (glyphs.unknown, "warn"))
 
 

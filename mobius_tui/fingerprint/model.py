@@ -33,10 +33,12 @@ class Task:
     Attributes:
         path: Absolute path.
         known_sha256: SHA-256 that already has a fingerprint; when the bytes still have it nothing is decoded.
+        size: Bytes of the file when it was last looked at; 0 when unknown. Large ones are handed over alone.
     """
 
     path: str
     known_sha256: bytes | None = None
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import multiprocessing
 import os
 import threading
@@ -22,7 +21,10 @@ from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 
 CHUNK: Final = 8
-"""Files a submission: with it, handing over costs about 8 microseconds a file."""
+"""Files a submission at most: with it, handing over costs about 8 microseconds a file."""
+
+CHUNK_BYTES: Final = 256 * 1024
+"""A submission ends with the file that brings it to so many bytes: large images do not wait for each other."""
 
 AHEAD: Final = 3
 """Chunks a worker that are submitted before one is finished."""
@@ -118,7 +120,7 @@ class HashingPool:
 
     def _fill(self, source: Iterator[Task], under_way: dict[Future[list[Outcome]], list[Task]]) -> bool:
         while len(under_way) < self.workers * AHEAD:
-            chunk = list(itertools.islice(source, CHUNK))
+            chunk = _next_chunk(source)
             if not chunk:
                 break
             under_way[self._submit(chunk)] = chunk
@@ -235,6 +237,17 @@ class _NotingContext(BaseContext):
         process: BaseProcess = self._real.Process(*args, **named)
         self._made.append(process)
         return process
+
+
+def _next_chunk(source: Iterator[Task]) -> list[Task]:
+    chunk: list[Task] = []
+    size = 0
+    for task in source:
+        chunk.append(task)
+        size += task.size
+        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+            break
+    return chunk
 
 
 def _result_of(future: Future[list[Outcome]]) -> list[Outcome] | None:

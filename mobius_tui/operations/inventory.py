@@ -122,14 +122,15 @@ def _plan_slice(
 ) -> Plan:
     plan = Plan(results=[None] * len(paths))
     for position, path in enumerate(paths):
-        found = prints.get(contents[position] or b"")
-        if stats[position] is None:
+        found, status = prints.get(contents[position] or b""), stats[position]
+        if status is None:
             plan.results[position] = Missing()
         elif found is not None and still_holds(found, setup):
             plan.results[position] = found
         else:
             hint = prints.get(hints[position] or b"")
-            plan.tasks.append(Task(path, hint.sha256 if hint is not None and still_holds(hint, setup) else None))
+            known = hint.sha256 if hint is not None and still_holds(hint, setup) else None
+            plan.tasks.append(Task(path, known, status.st_size))
     return plan
 
 

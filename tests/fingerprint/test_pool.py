@@ -17,7 +17,7 @@ from mobius_tui.errors import Cancelled, EnvironmentFailed
 from mobius_tui.fingerprint import pool as pool_module
 from mobius_tui.fingerprint.file import fingerprint_file
 from mobius_tui.fingerprint.model import Limits, Task
-from mobius_tui.fingerprint.pool import AHEAD, CHUNK, HashingPool
+from mobius_tui.fingerprint.pool import AHEAD, CHUNK, CHUNK_BYTES, HashingPool
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and pipes of Unix")
 
@@ -86,6 +86,29 @@ def test_the_pool_runs_again_after_a_crash(hostile, pictures, tmp_path):
     with HashingPool("exact", Limits(), 2) as running:
         assert next(iter(running.map([Task(bad)]))).cause == "crash"
         assert next(iter(running.map([Task(pictures[0])]))).status == "ok"
+
+
+class Noting(ThreadPoolExecutor):
+    """Runs in threads and keeps the lengths of the chunks it is given."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.lengths = []
+
+    def submit(self, work, chunk, *rest):
+        self.lengths.append(len(chunk))
+        return super().submit(work, chunk, *rest)
+
+
+@pytest.mark.parametrize(
+    ("size", "lengths"), [(0, [CHUNK, CHUNK, 1]), (CHUNK_BYTES, [1] * 17), (CHUNK_BYTES // 3, [4, 4, 4, 4, 1])]
+)
+def test_large_files_are_handed_over_alone(pictures, size, lengths):
+    executor = Noting()
+    with HashingPool("exact", Limits(), 2, lambda: executor) as running:
+        outcomes = list(running.map([Task(pictures[0], size=size)] * 17))
+    assert executor.lengths == lengths
+    assert len(outcomes) == 17
 
 
 def test_tasks_are_taken_lazily(pictures):

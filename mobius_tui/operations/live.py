@@ -39,7 +39,7 @@ TOLD_ONE_BY_ONE = 20
 """More changes of a kind than this at once become one event."""
 
 FIRST_RUN = "first_run"
-"""Key in the store's meta table, written by each published run: when the library was last published."""
+"""Key in the store's meta table, written by each whole run that is published; absent before the first."""
 
 _COMMIT = 1000
 _DEVICE = "library_device"

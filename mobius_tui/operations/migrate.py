@@ -18,6 +18,7 @@ from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, ow
 from mobius_tui.operations.hashing import DETAILS, Manner, fingerprint_all, setup_for
 from mobius_tui.operations.inventory import Result, Setup, plan_work
 from mobius_tui.operations.library import Library, choose, load_library
+from mobius_tui.operations.live import FIRST_RUN
 from mobius_tui.operations.matches import Waiting, exact_duplicates, exact_prints, has_dhash, waiting_pairs
 from mobius_tui.operations.options import MigrateOptions, MigrationSummary, image_limits
 from mobius_tui.operations.progress import Counts, Progress
@@ -34,9 +35,6 @@ from mobius_tui.system import clock
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
-
-FIRST_RUN = "first_run"
-"""Key in the store's meta table: when a whole run last published this library; absent before the first."""
 
 LEAST_FAILURES = 5
 """So many failed or missing images stop a publication at the least, however small the library."""

@@ -14,6 +14,9 @@ from typing import Any
 
 from mobius_tui.system import clock
 
+FILE_COLUMNS = "path, size, mtime_ns, inode, sha256, error, cause"
+"""The columns of a ``KnownFile``, in its order."""
+
 _CHUNK = 400
 
 
@@ -71,42 +74,16 @@ def find_files(connection: sqlite3.Connection, paths: Sequence[str]) -> dict[str
     for start in range(0, len(paths), _CHUNK):
         part = paths[start : start + _CHUNK]
         marks = ", ".join("?" * len(part))
-        for row in connection.execute(f"SELECT {_FILE} FROM images WHERE path IN ({marks})", tuple(part)):
+        for row in connection.execute(f"SELECT {FILE_COLUMNS} FROM images WHERE path IN ({marks})", tuple(part)):
             found[row["path"]] = KnownFile(*row)
     return found
-
-
-_FILE = "path, size, mtime_ns, inode, sha256, error, cause"
-
-
-def find_moved(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: int) -> bytes | None:
-    """The content's SHA-256 of a file that had this size, mtime and inode under another name; None when none had."""
-    row = connection.execute(
-        # +size: thousands of files may have one size, so the search must go by inode
-        "SELECT sha256 FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL",
-        (inode, size, mtime_ns),
-    ).fetchone()
-    return None if row is None else bytes(row["sha256"])
-
-
-def all_files(connection: sqlite3.Connection) -> Iterator[KnownFile]:
-    """Every known file, in order of path; read in pages, so no read transaction is long."""
-    last = ""
-    while True:
-        rows = connection.execute(
-            f"SELECT {_FILE} FROM images WHERE path > ? ORDER BY path LIMIT 5000", (last,)
-        ).fetchall()
-        if not rows:
-            return
-        yield from (KnownFile(*row) for row in rows)
-        last = rows[-1]["path"]
 
 
 def keep_files(connection: sqlite3.Connection, files: Iterable[KnownFile]) -> None:
     """Write what is known of files; inside a transaction of the caller."""
     at = clock.now()
     connection.executemany(
-        f"INSERT INTO images({_FILE}, seen_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path) DO UPDATE SET"
+        f"INSERT INTO images({FILE_COLUMNS}, seen_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path) DO UPDATE SET"
         " size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, sha256 = excluded.sha256,"
         " error = excluded.error, cause = excluded.cause, seen_at = excluded.seen_at",
         ((f.path, f.size, f.mtime_ns, f.inode, f.sha256, f.error, f.cause, at) for f in files),

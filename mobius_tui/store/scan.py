@@ -6,15 +6,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mobius_tui.store.images import KnownFile
+from mobius_tui.store.images import FILE_COLUMNS, KnownFile
 
 PAGE = 20_000
 """Files compared in one read, so that no read transaction is long."""
 
 PENDING = "(mtime_ns = -1 OR (sha256 IS NULL AND error IS NULL))"
 """Files whose present content was never read, or only while it may have been changing."""
-
-_FILE = "path, size, mtime_ns, inode, sha256, error, cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def unseen_files(connection: sqlite3.Connection, folder: str) -> Iterator[KnownF
     last, beyond = folder + "/", folder + "0"  # "0" is the character after "/"
     while True:
         rows = connection.execute(
-            f"SELECT {_FILE} FROM images i WHERE path > ? AND path < ?"
+            f"SELECT {FILE_COLUMNS} FROM images i WHERE path > ? AND path < ?"
             " AND NOT EXISTS (SELECT 1 FROM temp.walk w WHERE w.path = i.path) ORDER BY path LIMIT ?",
             (last, beyond, PAGE),
         ).fetchall()
@@ -106,7 +104,7 @@ def former_files(connection: sqlite3.Connection, seen: Seen) -> list[KnownFile]:
     """Known, read files under other names with this size, mtime and inode."""
     # +size: thousands of files may have one size, so the search must go by inode
     rows = connection.execute(
-        f"SELECT {_FILE} FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL"
+        f"SELECT {FILE_COLUMNS} FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL"
         " AND path <> ?",
         (seen.inode, seen.size, seen.mtime_ns, seen.path),
     ).fetchall()
@@ -116,7 +114,7 @@ def former_files(connection: sqlite3.Connection, seen: Seen) -> list[KnownFile]:
 def pending_files(connection: sqlite3.Connection, after: str = "", limit: int = 500) -> list[KnownFile]:
     """Files that wait to be read, in order of path."""
     rows = connection.execute(
-        f"SELECT {_FILE} FROM images WHERE {PENDING} AND path > ? ORDER BY path LIMIT ?", (after, limit)
+        f"SELECT {FILE_COLUMNS} FROM images WHERE {PENDING} AND path > ? ORDER BY path LIMIT ?", (after, limit)
     ).fetchall()
     return [_known(row) for row in rows]
 
@@ -129,7 +127,7 @@ def count_pending(connection: sqlite3.Connection) -> int:
 def unreadable_files(connection: sqlite3.Connection, limit: int = 500) -> list[KnownFile]:
     """Files that could not be read when they were last tried."""
     rows = connection.execute(
-        f"SELECT {_FILE} FROM images WHERE sha256 IS NULL AND error IS NOT NULL LIMIT ?", (limit,)
+        f"SELECT {FILE_COLUMNS} FROM images WHERE sha256 IS NULL AND error IS NOT NULL LIMIT ?", (limit,)
     ).fetchall()
     return [_known(row) for row in rows]
 

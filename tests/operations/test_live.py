@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from known_files import all_files
 
-from mobius_tui.operations import live, migrate
+from mobius_tui.operations import live
 from mobius_tui.operations.live import Change, ScanResult, accept_library, refresh_files, scan_library
 from mobius_tui.store.database import open_database, write_meta, writing
 from mobius_tui.store.events import list_events
-from mobius_tui.store.images import KnownFile, all_files, find_files, keep_files
+from mobius_tui.store.images import KnownFile, find_files, keep_files
 from mobius_tui.store.pairs import Pair, keep_pairs, list_pairs
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
@@ -67,10 +68,6 @@ def counts(result: ScanResult) -> tuple[int, int, int, int]:
 
 def pair(left: str, right: str) -> Pair:
     return Pair(left + right, SHA[left[0]], SHA[right[0]], left, right, 3, 0.5, "waiting")
-
-
-def test_the_key_of_the_first_run_is_the_one_that_migrate_writes() -> None:
-    assert live.FIRST_RUN == migrate.FIRST_RUN
 
 
 def test_a_second_look_finds_nothing(ws: Workspace, connection: sqlite3.Connection) -> None:
@@ -195,7 +192,7 @@ def test_a_file_known_from_elsewhere_is_not_gone(ws: Workspace, connection: sqli
     rows = [KnownFile(str(p), 1, p.stat().st_mtime_ns, p.stat().st_ino, SHA["a"]) for p in (hidden, outside)]
     keep_files(connection, [*rows, KnownFile(str(ws.root / "gone outside.png"), 1, 1, 1, SHA["b"])])
     assert scan(ws, connection)[0].changes == 0
-    assert len(list(all_files(connection))) == 3
+    assert len(all_files(connection)) == 3
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
@@ -275,7 +272,7 @@ def test_hints_are_checked_against_the_files(ws: Workspace, connection: sqlite3.
     changes.clear()
     refresh_files(ws, connection, [str(ws.library / "f.png")], changes.append)
     assert changes == [Change("gone", str(ws.library / "f.png"))]
-    assert list(all_files(connection)) == []
+    assert all_files(connection) == []
 
 
 def test_a_hint_for_an_unreadable_file_is_a_reason_to_read_it_again(
@@ -335,4 +332,4 @@ def test_what_a_run_reads_meanwhile_is_not_forgotten(ws: Workspace, connection: 
 
     result = scan_library(ws, connection, the_run_commits)
     assert (result.new, result.changed, result.unhashed) == (1, 1, 0)
-    assert list(all_files(connection)) == read
+    assert all_files(connection) == read

@@ -8,16 +8,15 @@ import threading
 from pathlib import Path
 
 import pytest
+from known_files import all_files
 
 from mobius_tui.store.database import open_database, open_for_reading, writing
 from mobius_tui.store.events import add_event, forget_events, list_events
 from mobius_tui.store.images import (
     Fingerprint,
     KnownFile,
-    all_files,
     find_files,
     find_fingerprints,
-    find_moved,
     fingerprints_by_path,
     forget_files,
     has_fingerprints,
@@ -110,12 +109,12 @@ def test_known_files_are_found_moved_and_forgotten(connection: sqlite3.Connectio
     files = [KnownFile(f"/l/{n:05}.png", n, 10 * n, 100 + n, sha(n)) for n in range(1, 12_001)]
     with writing(connection):
         keep_files(connection, files)
-    assert list(all_files(connection)) == files
+    assert all_files(connection) == files
     assert len(find_files(connection, [f.path for f in files[:1000]] + ["/l/none.png"])) == 1000
-    assert find_moved(connection, 5, 50, 105) == sha(5)
-    assert find_moved(connection, 5, 51, 105) is None
+    assert former_files(connection, Seen("/l/new.png", 5, 50, 105)) == [files[4]]
+    assert former_files(connection, Seen("/l/new.png", 5, 51, 105)) == []
     forget_files(connection, ["/l/00005.png"])
-    assert find_moved(connection, 5, 50, 105) is None
+    assert former_files(connection, Seen("/l/new.png", 5, 50, 105)) == []
 
 
 def test_fingerprints_keep_all_64_bits_and_do_not_mix(connection: sqlite3.Connection) -> None:
@@ -191,14 +190,13 @@ def test_moved_files_are_searched_by_inode(connection: sqlite3.Connection) -> No
     """Not by size: many files of one size would make a scan quadratic."""
     asked: list[str] = []
     connection.set_trace_callback(asked.append)
-    find_moved(connection, 1, 2, 3)
     former_files(connection, Seen("/x", 1, 2, 3))
     vanished_contents(connection, [sha(1)])
     count_pending(connection)
     pending_files(connection)
     connection.set_trace_callback(None)
     plans = [" ".join(row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}")) for text in asked]
-    used = ["images_inode", "images_inode", "images_sha", "images_pending", "images_pending"]
+    used = ["images_inode", "images_sha", "images_pending", "images_pending"]
     assert len(plans) == len(used)
     for plan, index in zip(plans, used, strict=True):
         assert f"INDEX {index}" in plan

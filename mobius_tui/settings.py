@@ -50,6 +50,7 @@ class Settings:
     parallel: int = _setting(0, "hashing processes; 0: one a core")
     batch_size: int = _setting(100, "images a commit")
     scan_seconds: float = _setting(10.0, "seconds between two scans of the library by the worker")
+    sync: str = _setting("off", "whether the worker writes changes into a published catalogue", choices=("off", "live"))
     watch_folder: bool = _setting(True, "whether the worker listens to folder events")
     add_unnamed: bool = _setting(True, "whether files that no entry names get one")
     max_pixels: int = _setting(200_000_000, "pixels of an image at most")

@@ -28,6 +28,7 @@ from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.row import RowKeeper
+from mobius_tui.worker.sync import LiveSync
 from mobius_tui.worker.watch import FolderWatch
 from mobius_tui.workspace import Workspace
 
@@ -89,6 +90,7 @@ class LibraryFollower:
         self._hash_due: float | None = 0.0
         self._ended_jobs = threading.Event()
         self._note = ("", "")
+        self._sync = LiveSync(ws)
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
 
     def start(self) -> None:
@@ -141,6 +143,8 @@ class LibraryFollower:
         if now >= self._scan_due:
             self._scan(connection)
         self._hash(connection)
+        if self._sync.step(connection):
+            self._log.write("info", "library", "sync", "changes go into the catalogue by a migration")
 
     def _scan(self, connection: sqlite3.Connection) -> None:
         late: list[str] = []
@@ -172,6 +176,7 @@ class LibraryFollower:
             self._say(connection, (result.note, self._note[1]))
         if result.changes:
             self._row.set(images=result.images, unhashed=result.unhashed)
+            self._sync.changed()
         if result.changed or result.gone:
             self._forget()
         if result.unhashed and self._hash_due is None:

@@ -49,14 +49,16 @@ def show_json_line(value: Mapping[str, Any]) -> None:
 
 def tell(line: str, style: str = "") -> None:
     """A line of talk on stderr."""
-    _write(sys.stderr, _painted(visible(line), style, sys.stderr) + "\n")
-    flush(sys.stderr)
+    tell_raw(_painted(visible(line), style, sys.stderr) + "\n")
 
 
 def tell_raw(text: str) -> None:
     """Text on stderr as it is, with terminal control of our own: the caller has made the rest visible."""
-    _write(sys.stderr, text)
-    flush(sys.stderr)
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:  # nobody can be told, on a full disk for example: the exit code still says it
+        discard(sys.stderr)
 
 
 def tell_wrapped(text: str, style: str = "") -> None:

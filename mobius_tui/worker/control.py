@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.errors import EnvironmentFailed, MobiusError, OutOfResource, exit_code_of
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
 from mobius_tui.system.locks import FileLock, Holder, holder_of
@@ -27,6 +27,7 @@ OUTPUT = "worker.out"
 
 _OUTPUT_BYTES = 1_000_000
 _LOOK_S = 0.05
+_ROOM = "free space; `mobius doctor` shows how much there is"
 
 
 def worker_holder(ws: Workspace) -> Holder | None:
@@ -47,6 +48,7 @@ def ensure_worker(ws: Workspace, environ: Mapping[str, str], env_name: str | Non
 
     Raises:
         EnvironmentFailed: It does not start; says why, as far as it told.
+        OutOfResource: There is no room for it.
     """
     if _stays(ws):
         return False
@@ -141,20 +143,15 @@ def _start(ws: Workspace, environ: Mapping[str, str], env_name: str | None) -> N
         said_before = output.stat().st_size if output.exists() else 0
         pid = start_detached(worker_command(ws, env_name), ws.root, worker_environment(environ), output)
     except OSError as error:
-        raise EnvironmentFailed(
-            f"the worker cannot be started: {error.strerror}",
-            where=visible(str(error.filename or output)),
-            fix="check the rights of the logs folder",
-        ) from error
+        spent = exit_code_of(error) == OutOfResource.exit_code
+        failed, fix = (OutOfResource, _ROOM) if spent else (EnvironmentFailed, "check the rights of the logs folder")
+        said = f"the worker cannot be started: {error.strerror}"
+        raise failed(said, where=visible(str(error.filename or output)), fix=fix) from error
     deadline = time.monotonic() + START_S
     while worker_holder(ws) is None:
-        ended = reap(pid) is not None or not process_token(pid)
-        if ended and worker_holder(ws) is None:
-            raise EnvironmentFailed(
-                f"the worker did not start: {_last_words(output, said_before)}",
-                where=visible(str(output)),
-                fix="`mobius worker run` shows more",
-            )
+        code = reap(pid)
+        if (code is not None or not process_token(pid)) and worker_holder(ws) is None:
+            raise _stillborn(code, output, said_before)
         if time.monotonic() > deadline:
             raise EnvironmentFailed(
                 f"the worker (PID {pid}) has not taken its lock within {START_S:g} s",
@@ -164,15 +161,26 @@ def _start(ws: Workspace, environ: Mapping[str, str], env_name: str | None) -> N
         time.sleep(_LOOK_S)
 
 
+def _stillborn(code: int | None, output: Path, said_before: int) -> MobiusError:
+    """Why a new worker ended at once: its own exit code tells a full disk, on which it could leave no words."""
+    if code == OutOfResource.exit_code:
+        said = _last_words(output, said_before) or "the disk is full, or memory or file handles ran out"
+        return OutOfResource(f"the worker did not start: {said}", where=visible(str(output)), fix=_ROOM)
+    said = _last_words(output, said_before) or "it printed nothing"
+    return EnvironmentFailed(
+        f"the worker did not start: {said}", where=visible(str(output)), fix="`mobius worker run` shows more"
+    )
+
+
 def _last_words(output: Path, start: int) -> str:
-    """The last line a process printed, made safe to show."""
+    """The last line a process printed, made safe to show; empty when there is none."""
     try:
         with output.open("rb") as file:
             file.seek(max(start, output.stat().st_size - 4000))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         lines = []
-    return visible(lines[-1]) if lines else "it printed nothing"
+    return visible(lines[-1]) if lines else ""
 
 
 def _known_holder(ws: Workspace) -> Holder | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.errors import EnvironmentFailed, OutOfResource, exit_code_of
 from mobius_tui.system.mounts import network_filesystem
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -16,6 +16,7 @@ def check_state_folder(ws: Workspace) -> None:
 
     Raises:
         EnvironmentFailed: It lies on a network filesystem or cannot be made.
+        OutOfResource: There is no room for it.
     """
     kind = network_filesystem(ws.state)
     if kind:
@@ -27,8 +28,9 @@ def check_state_folder(ws: Workspace) -> None:
     try:
         ws.state.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFailed(
-            f"the state folder cannot be made: {error.strerror}",
-            where=visible(str(ws.state)),
-            fix="check the rights of the workspace",
-        ) from error
+        spent = exit_code_of(error) == OutOfResource.exit_code
+        failed, fix = (
+            (OutOfResource, "free space") if spent else (EnvironmentFailed, "check the rights of the workspace")
+        )
+        said = f"the state folder cannot be made: {error.strerror}"
+        raise failed(said, where=visible(str(ws.state)), fix=fix) from error

@@ -111,6 +111,14 @@ def test_a_stream_of_another_encoding_shows_escapes(ws: Path) -> None:
     assert b"\\u56f3.png" in done.stdout
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_what_cannot_be_said_still_has_its_exit_code(ws: Path) -> None:
+    command = [sys.executable, "-m", "mobius_tui", "hash", str(ws / "library" / "broken.png")]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(command, stderr=full, check=False, env={**os.environ, "PYTHONPATH": SOURCE})
+    assert ended.returncode == 2
+
+
 def test_the_whole_verb_on_a_real_terminal(ws: Path) -> None:
     leader, follower = pty.openpty()
     command = [sys.executable, "-m", "mobius_tui", "status", "--workspace", str(ws)]

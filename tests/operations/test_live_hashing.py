@@ -142,6 +142,20 @@ def test_a_touched_file_is_read_but_not_decoded(
     assert count_pending(connection) == 0
 
 
+def test_a_copy_of_a_known_image_is_read_but_not_decoded(
+    ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher
+) -> None:
+    migrate(ws, connection)
+    follow(ws, connection, hasher)
+    decoded = connection.execute("SELECT sum(images) FROM batches").fetchone()[0]
+    copy = ws.library / "copy.jpg"
+    copy.write_bytes((ws.library / "p1.jpg").read_bytes())
+    assert follow(ws, connection, hasher) == 1
+    assert connection.execute("SELECT sum(images) FROM batches").fetchone()[0] == decoded
+    known = find_files(connection, [str(copy), str(ws.library / "p1.jpg")])
+    assert known[str(copy)].sha256 == known[str(ws.library / "p1.jpg")].sha256
+
+
 def test_a_file_that_is_being_written_waits_until_it_rests(
     ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import multiprocessing
 import os
 import pty
@@ -16,10 +17,11 @@ from pathlib import Path
 import pytest
 from worker_process import make_workspace, until, value
 
-from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.errors import EnvironmentFailed, OutOfResource
 from mobius_tui.store.database import open_database, writing
 from mobius_tui.system.locks import FileLock
 from mobius_tui.system.processes import is_alive
+from mobius_tui.worker import control
 from mobius_tui.worker.control import (
     ensure_worker,
     stop_worker,
@@ -160,6 +162,23 @@ def test_a_worker_that_cannot_start_says_why(ws: Workspace) -> None:
     assert failed.value.exit_code == 3
     ws.database.unlink()
     assert ensure_worker(ws, os.environ)
+
+
+def test_a_worker_without_room_is_told_as_such(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk it cannot even leave its words: its exit code is all there is."""
+    monkeypatch.setattr(control, "worker_command", lambda *_: [sys.executable, "-c", "raise SystemExit(5)"])
+    with pytest.raises(OutOfResource, match=r"did not start.*full"):
+        ensure_worker(ws, os.environ)
+    monkeypatch.setattr(control, "worker_command", lambda *_: [sys.executable, "-c", "raise SystemExit(1)"])
+    with pytest.raises(EnvironmentFailed, match="printed nothing"):
+        ensure_worker(ws, os.environ)
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "worker.out")
+
+    monkeypatch.setattr(control, "start_detached", full)
+    with pytest.raises(OutOfResource, match="No space left"):
+        ensure_worker(ws, os.environ)
 
 
 def test_modules_in_the_workspace_are_not_imported(ws: Workspace) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from types import NoneType
 from typing import Any
 
 from mobius_tui.errors import BadInput
 from mobius_tui.fingerprint.model import Limits, Profile
+from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
 
@@ -56,9 +58,17 @@ class MigrateOptions:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> MigrateOptions:
-        """Options from a job's row; keys that are none are passed over."""
-        names = {item.name for item in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in names})
+        """Options from a job's row; keys that are none are passed over.
+
+        Raises:
+            BadInput: A value is of the wrong kind.
+        """
+        kinds = {item.name: _KINDS[str(item.type)] for item in fields(cls)}
+        taken = {name: value for name, value in values.items() if name in kinds}
+        for name, value in taken.items():
+            if type(value) not in kinds[name]:
+                raise BadInput(f"the job's row has {visible(repr(value)[:80])} as its {name}")
+        return cls(**taken)
 
     @property
     def workers(self) -> int:
@@ -79,8 +89,20 @@ class MigrateOptions:
             raise BadInput(f"the number of processes must be 0 or more, not {self.parallel}")
         if self.limit is not None and self.limit < 1:
             raise BadInput(f"the limit must be 1 or more, not {self.limit}")
+        if self.profile not in {"exact", "fast"}:
+            raise BadInput(f"the profile must be exact or fast, not {visible(str(self.profile))}")
         if self.sample and self.limit is None:
             raise BadInput("--sample needs a number", fix="add --limit N")
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "int": (int,),
+    "str": (str,),
+    "Profile": (str,),
+    "str | None": (str, NoneType),
+    "int | None": (int, NoneType),
+}
 
 
 def default_options(ws: Workspace) -> MigrateOptions:

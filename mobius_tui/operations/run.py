@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mobius_tui.errors import Cancelled, Held, MobiusError, exit_code_of
+from mobius_tui.errors import BadInput, Cancelled, Held, MobiusError, exit_code_of
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.migrate import migrate
@@ -18,6 +19,8 @@ from mobius_tui.store.jobs import Job, add_job, find_job, finish_job, settle_int
 from mobius_tui.system.processes import process_token
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
+
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def run_in_foreground(
@@ -85,14 +88,13 @@ def run_job(
         Stopping: The process is to end; the job is as it was.
         EnvironmentFailed: Not even the job's end could be written to the database.
     """
-    log = JsonLog(ws.logs / f"{job.run_id}.log")
+    # a row's name for its run is text from outside: it never leads out of the folder of the logs
+    log = JsonLog(ws.logs / f"{job.run_id if _PLAIN_NAME.fullmatch(job.run_id) else f'job-{job.id}'}.log")
     progress = StoreProgress(connection, job, log, stopping=stopping, on_tick=on_tick, mirror=mirror)
     try:
         progress.event("info", "start", f"{job.kind} started by {job.requested_by}", options=dict(job.options))
         summary = _dispatch(ws, connection, job, progress)
-        progress.flush()
-        finish_job(connection, job.id, "done", 0, "", summary)
-        progress.event("info", "end", f"{job.kind} done", **summary)
+        _note_end(ws, connection, job, progress, summary)
     except Stopping:
         progress.event("info", "stopping", "the process ends; the job goes on at the next start")
         update_job(connection, job.id, state="running")
@@ -105,9 +107,28 @@ def run_job(
 def _dispatch(ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress) -> Mapping[str, object]:
     if job.kind == "backup":
         return {"backup": backup_now(ws, job.reason or "by hand", run_id=job.run_id).name}
+    if job.kind not in {"migrate", "dry-run"}:
+        raise BadInput(f"this MOBIUS knows no operation '{visible(job.kind)}'", fix="use the one that asked for it")
     options = MigrateOptions.from_json({**job.options, "dry_run": job.kind == "dry-run"})
+    if not job.options.get("foreground") and (options.input or options.output or options.temp_dir):
+        raise BadInput("a queued operation takes no paths from its row", fix="run it with `mobius migrate` instead")
     options = replace(options, reason=options.reason or job.reason)
     return migrate(ws, connection, options, progress).to_json()
+
+
+def _note_end(
+    ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress, summary: Mapping[str, object]
+) -> None:
+    """Write that a job is done; a database that refuses does not make the work undone."""
+    try:
+        progress.flush()
+        finish_job(connection, job.id, "done", 0, "", summary)
+        progress.event("info", "end", f"{job.kind} done", **summary)
+    except sqlite3.Error as error:
+        failed = database_error(error, ws.database)
+        written = f", {visible(str(summary['output']))} is written" if "output" in summary else ""
+        failed.what = f"the {job.kind} is done{written}, but that could not be noted: {failed.what}"
+        raise failed from error
 
 
 def _note_failure(

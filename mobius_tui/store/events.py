@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mobius_tui.store.values import json_object, moment, text
 from mobius_tui.system import clock
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -75,12 +76,20 @@ def list_events(
         f"SELECT * FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
         (after, *levels, *([run_id] if run_id else []), limit),
     ).fetchall()
-    return [
-        Event(
-            r["id"], r["at"], r["level"], r["component"], r["run_id"], r["event"], r["message"], json.loads(r["fields"])
-        )
-        for r in reversed(rows)
-    ]
+    return [_event(row) for row in reversed(rows)]
+
+
+def _event(row: sqlite3.Row) -> Event:
+    return Event(
+        row["id"],
+        moment(row["at"]) or 0.0,
+        text(row["level"]),
+        text(row["component"]),
+        text(row["run_id"]),
+        text(row["event"]),
+        text(row["message"]),
+        json_object(row["fields"]) or {},
+    )
 
 
 def forget_events(connection: sqlite3.Connection, before: float) -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import NoneType
 from typing import Any
 
 from mobius_tui.system import clock
@@ -75,8 +76,14 @@ def find_files(connection: sqlite3.Connection, paths: Sequence[str]) -> dict[str
         part = paths[start : start + _CHUNK]
         marks = ", ".join("?" * len(part))
         for row in connection.execute(f"SELECT {FILE_COLUMNS} FROM images WHERE path IN ({marks})", tuple(part)):
-            found[row["path"]] = KnownFile(*row)
+            found[row["path"]] = _known_file(row)
     return found
+
+
+def _known_file(row: Sequence[Any]) -> KnownFile:
+    """A row as a file; what is no hash in a damaged one is as if the file was never read."""
+    file = KnownFile(*row)
+    return file if file.sha256 is None or isinstance(file.sha256, bytes) else replace(file, sha256=None)
 
 
 def keep_files(connection: sqlite3.Connection, files: Iterable[KnownFile]) -> None:
@@ -109,7 +116,9 @@ def find_fingerprints(
             (*part, profile, decoder),
         )
         for row in rows:
-            found[bytes(row["sha256"])] = _fingerprint(row)
+            known = _fingerprint(row)
+            if known is not None:
+                found[known.sha256] = known
     return found
 
 
@@ -141,7 +150,9 @@ def fingerprints_by_path(connection: sqlite3.Connection, profile: str, decoder: 
         if not rows:
             return
         for row in rows:
-            yield _fingerprint(tuple(row)[:-1])
+            known = _fingerprint(tuple(row)[:-1])
+            if known is not None:
+                yield known
         last = rows[-1]["path"]
 
 
@@ -167,13 +178,28 @@ def keep_fingerprints(connection: sqlite3.Connection, prints: Iterable[Fingerpri
     )  # fmt: skip
 
 
-def _fingerprint(row: Iterable[Any]) -> Fingerprint:
+def _fingerprint(row: Iterable[Any]) -> Fingerprint | None:
+    """A row as a fingerprint; None when it is damaged: the image is then decoded again."""
     values = list(row)
-    values[0] = bytes(values[0])
+    dhash, confidence = values[4], values[5]
+    if not all(map(isinstance, values, _KINDS)):
+        return None
+    if values[3] not in _STATUSES or (dhash is None) != (values[3] == "failed"):
+        return None
+    if dhash is not None and (len(dhash) != 8 or confidence is None or not 0 <= confidence <= 1):
+        return None
     for place in (1, 2, 3, 13):  # profile, decoder, status, format: the same few texts, a million times
         values[place] = sys.intern(values[place])
-    values[4] = None if values[4] is None else int.from_bytes(values[4], "big")
+    values[4] = None if dhash is None else int.from_bytes(dhash, "big")
     return Fingerprint(*values)
+
+
+_STATUSES = ("ok", "low_confidence", "failed")
+_OPTIONAL_TEXT = (str, NoneType)
+_KINDS: tuple[type | tuple[type, ...], ...] = (
+    bytes, str, str, str, (bytes, NoneType), (float, int, NoneType), _OPTIONAL_TEXT, _OPTIONAL_TEXT, _OPTIONAL_TEXT,
+    str, int, int, int, str,
+)  # fmt: skip
 
 
 def count_images(connection: sqlite3.Connection) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mobius_tui.errors import BadInput
 from mobius_tui.store.database import writing
+from mobius_tui.store.values import json_object, moment, number, text, whole
 from mobius_tui.system import clock
 from mobius_tui.system.processes import is_alive
 
@@ -66,6 +67,8 @@ class Job:
 
 
 _COLUMNS = ", ".join(name for name in Job.__dataclass_fields__)
+
+_DAMAGED = "its row in the database is damaged, nothing was done"
 
 
 def add_job(
@@ -156,6 +159,9 @@ def claim_next(connection: sqlite3.Connection, owner: str) -> Job | None:
         return None
     with writing(connection):
         found = _claimable(connection)
+        while found and _is_damaged(connection, found):
+            finish_job(connection, found, "failed", 1, _DAMAGED, {})
+            found = _claimable(connection)
         if not found:
             return None
         connection.execute(
@@ -169,10 +175,16 @@ def claim_next(connection: sqlite3.Connection, owner: str) -> Job | None:
 def _claimable(connection: sqlite3.Connection) -> int:
     """Number of the oldest job that a worker may take; 0 when there is none."""
     rows = connection.execute(
-        f"SELECT id, state, owner FROM jobs WHERE state IN {ACTIVE}"
-        " AND json_extract(options, '$.foreground') IS NULL ORDER BY id"
+        f"SELECT id, state, owner FROM jobs WHERE state IN {ACTIVE} AND CASE WHEN json_valid(options)"
+        " THEN json_extract(options, '$.foreground') IS NULL ELSE 1 END ORDER BY id"
     ).fetchall()
-    return next((int(row["id"]) for row in rows if row["state"] == "queued" or not is_alive(row["owner"])), 0)
+    return next((int(row["id"]) for row in rows if row["state"] == "queued" or not is_alive(text(row["owner"]))), 0)
+
+
+def _is_damaged(connection: sqlite3.Connection, job_id: int) -> bool:
+    """Whether what a job was asked for cannot be read: the defaults would be something else."""
+    row = connection.execute("SELECT options FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    return json_object(row["options"]) is None
 
 
 def release_job(connection: sqlite3.Connection, job_id: int, owner: str) -> bool:
@@ -270,12 +282,38 @@ def finish_job(
 
 
 def _job(row: sqlite3.Row) -> Job:
-    values = {name: row[name] for name in row.keys()}  # noqa: SIM118 (a Row iterates over values)
-    values["options"] = json.loads(values["options"])
-    values["summary"] = json.loads(values["summary"])
-    if values["state"] in {"running", "paused"} and not is_alive(values["owner"]):
-        values["state"] = "interrupted"
-    return Job(**values)
+    state, owner = text(row["state"]), text(row["owner"])
+    if state in {"running", "paused"} and not is_alive(owner):
+        state = "interrupted"
+    return Job(
+        id=row["id"],
+        state=state,
+        owner=owner,
+        options=json_object(row["options"]) or {},
+        summary=json_object(row["summary"]) or {},
+        requested_at=moment(row["requested_at"]) or 0.0,
+        started_at=moment(row["started_at"]),
+        finished_at=moment(row["finished_at"]),
+        rate=number(row["rate"]),
+        eta_s=number(row["eta_s"]),
+        total=whole(row["total"]),
+        exit_code=whole(row["exit_code"]),
+        kind=text(row["kind"]),
+        wanted=text(row["wanted"]),
+        wanted_by=text(row["wanted_by"]),
+        run_id=text(row["run_id"]),
+        requested_by=text(row["requested_by"]),
+        reason=text(row["reason"]),
+        phase=text(row["phase"]),
+        error=text(row["error"]),
+        done=whole(row["done"]) or 0,
+        failed=whole(row["failed"]) or 0,
+        missing=whole(row["missing"]) or 0,
+        low=whole(row["low"]) or 0,
+        exact=whole(row["exact"]) or 0,
+        waiting=whole(row["waiting"]) or 0,
+        decoded=whole(row["decoded"]) or 0,
+    )
 
 
 def settle_interrupted(connection: sqlite3.Connection, who: str) -> int:

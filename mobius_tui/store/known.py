@@ -51,7 +51,7 @@ def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: 
     copied = "SELECT sha256 FROM images WHERE size = ? AND sha256 IS NOT NULL LIMIT 1"
     row = connection.execute(moved, (inode, size, mtime_ns)).fetchone()
     row = row or connection.execute(copied, (size,)).fetchone()
-    return None if row is None else bytes(row["sha256"])
+    return row["sha256"] if row is not None and isinstance(row["sha256"], bytes) else None
 
 
 def forget_fingerprints(connection: sqlite3.Connection, contents: Sequence[bytes], profile: str) -> None:

@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mobius_tui.store.values import whole
 from mobius_tui.system import clock
 
 WINDOW_S = 900.0
@@ -83,8 +84,10 @@ def read_figures(connection: sqlite3.Connection, now: float) -> Figures:
     step = WINDOW_S / TREND_POINTS
     for row in rows:
         point = min(TREND_POINTS - 1, int((row["at"] - (now - WINDOW_S)) / step))
-        points[point].append(array.array("f", row["durations"]))
-        fails[point] += row["failed"]
+        durations = row["durations"]
+        if isinstance(durations, bytes) and len(durations) % 4 == 0:  # a damaged row costs its own figures
+            points[point].append(array.array("f", durations))
+            fails[point] += whole(row["failed"]) or 0
     counts = [sum(map(len, batches)) for batches in points]
     sums = [sum(map(sum, batches)) for batches in points]
     images, failed = sum(counts), sum(fails)

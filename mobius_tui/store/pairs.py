@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mobius_tui.store.database import writing
+from mobius_tui.store.values import json_texts, number, text, whole
 from mobius_tui.system import clock
 
 
@@ -100,9 +101,17 @@ def count_pairs(connection: sqlite3.Connection, status: str = "waiting") -> int:
 
 
 def _pair(row: sqlite3.Row) -> Pair:
-    values = list(row)
-    values[8] = tuple(json.loads(values[8]))
-    return Pair(*values)
+    return Pair(
+        text(row["id"]),
+        row["left_sha"],
+        row["right_sha"],
+        text(row["left_path"]),
+        text(row["right_path"]),
+        min(64, max(0, whole(row["distance"]) or 0)),
+        min(1.0, max(0.0, number(row["confidence"]) or 0.0)),
+        text(row["status"]),
+        json_texts(row["evidence"]),
+    )
 
 
 def rename_in_pairs(connection: sqlite3.Connection, content: bytes, old: str, new: str) -> None:

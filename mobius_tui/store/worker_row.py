@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from mobius_tui.store.values import moment, number, text, whole
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
@@ -42,7 +44,18 @@ _COLUMNS = ", ".join(WorkerRow.__dataclass_fields__)
 def read_worker(connection: sqlite3.Connection) -> WorkerRow | None:
     """The row; None when no worker ever ran here."""
     row = connection.execute(f"SELECT {_COLUMNS} FROM worker WHERE id = 1").fetchone()
-    return None if row is None else WorkerRow(*row)
+    if row is None:
+        return None
+    return WorkerRow(
+        pid=whole(row["pid"]) or 0,
+        cores=whole(row["cores"]) or 0,
+        started_at=moment(row["started_at"]) or 0.0,
+        scanned_at=moment(row["scanned_at"]),
+        scan_ms=number(row["scan_ms"]),
+        images=whole(row["images"]),
+        unhashed=whole(row["unhashed"]),
+        **{name: text(row[name]) for name in ("token", "version", "host", "state", "watching", "note")},
+    )
 
 
 def write_worker(connection: sqlite3.Connection, row: WorkerRow) -> None:

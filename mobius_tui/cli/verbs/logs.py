@@ -88,12 +88,14 @@ def _from_files(ws: Workspace, level: str, run_id: str, lines: int) -> list[Even
 
 def _read_log(path: Path) -> Iterator[Event]:
     """The records of a log file; lines that are none are passed over."""
+    if not path.is_file():
+        return
     try:
         data = path.read_bytes()
     except OSError:
         return
     for line in data.splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError):
+        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             record = json.loads(line)
             at = datetime.fromisoformat(record["time"]).timestamp()
             level, component, run_id, event, message = (

@@ -31,6 +31,11 @@ def _escaped(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def counted(number: int, noun: str = "image") -> str:
+    """How many of a thing, in words: ``1 image``, ``1,295 images``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def csv_cell(text: str) -> str:
     """The text with a quote before it when a spreadsheet would run it as a formula.
 

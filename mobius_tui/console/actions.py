@@ -15,6 +15,7 @@ from mobius_tui.console.lines import outside
 from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job
 from mobius_tui.errors import BadInput
 from mobius_tui.store.jobs import Job, add_job, ask, find_job, list_jobs
+from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
 Able = Callable[[Snapshot], str | None]
@@ -32,6 +33,7 @@ class Question:
         title: What is about to happen.
         lines: What it means.
         yes: Name of the choice that does it.
+        no: Name of the choice that leaves it.
         typed: Word that has to be typed first; empty when none.
     """
 
@@ -39,6 +41,7 @@ class Question:
     lines: tuple[str, ...]
     yes: str
     typed: str = ""
+    no: str = "Cancel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ def able_to_start_worker(snapshot: Snapshot) -> str | None:
 
 def _ask_migration(snapshot: Snapshot) -> Question:
     images = snapshot.store.worker.images if snapshot.store and snapshot.store.worker else None
-    many = "all images" if images is None else f"{images:,} images"
+    many = "all images" if images is None else counted(images)
     production = snapshot.environment == "production"
     return Question(
         f"Migrate {many} of {snapshot.environment}?",
@@ -133,6 +136,7 @@ def _ask_cancel(snapshot: Snapshot) -> Question:
         f"Cancel {what}{far}?",
         ("Nothing is published; finished images stay known and are not decoded again.",),
         "Cancel the job",
+        no="Let it go on",
     )
 
 
@@ -153,7 +157,7 @@ def _backup(ws: Workspace, connection: sqlite3.Connection, _: Snapshot) -> str:
     for job in list_jobs(connection, active_only=True):
         if job.kind == "backup" and job.state == "queued":
             raise BadInput(f"backup {job.id} of {outside(job.requested_by)} waits already")
-    return _said(add_job(connection, "backup", {"reason": "manual"}, ws.actor, reason="manual"))
+    return _said(add_job(connection, "backup", {"reason": "by hand"}, ws.actor, reason="by hand"))
 
 
 def _said(job: Job) -> str:

@@ -79,20 +79,27 @@ def _tail(text: str, width: int) -> str:
 
 
 def clip(line: Line, width: int) -> Line:
-    """The line in exactly ``width`` cells, cut or filled with spaces."""
+    """The line in exactly ``width`` cells: filled with spaces, or cut, with an ellipsis where text is lost."""
+    kept, lost = _first_cells(line, width)
+    if not lost.strip() or width < 2:
+        return kept
+    shorter, _ = _first_cells(line, width - 1)
+    return merge([*shorter, (MIDDLE, shorter[-1][1])])
+
+
+def _first_cells(line: Line, width: int) -> tuple[Line, str]:
+    """Exactly ``width`` cells from the line's beginning, and the text that is not in them."""
     kept: list[Span] = []
     left = width
-    for text, role in line:
-        if left <= 0:
-            break
+    for place, (text, role) in enumerate(line):
         used = cell_len(text)
         if used > left:
-            text, used = set_cell_size(text, left), left
+            head = _head(text, left)
+            kept.append((set_cell_size(head, left), role))
+            return merge(kept), text[len(head) :] + plain(line[place + 1 :])
         kept.append((text, role))
         left -= used
-    if left > 0:
-        kept.append((" " * left, ""))
-    return merge(kept)
+    return merge([*kept, (" " * left, "")]), ""
 
 
 def merge(spans: Sequence[Span]) -> Line:

@@ -13,6 +13,7 @@ from mobius_tui.fingerprint.pool import HashingPool
 from mobius_tui.fingerprint.versions import decoder_version, failure_environment
 from mobius_tui.operations.inventory import Missing, Plan, Result, Setup, Unread, in_batches, keep_outcomes, plan_work
 from mobius_tui.operations.progress import Counts, Progress
+from mobius_tui.text import counted
 
 DETAILS = 500
 """Failures and low-confidence images told one by one in a run; the rest is counted."""
@@ -194,7 +195,7 @@ def _run_pool(connection: sqlite3.Connection, work: _Work) -> None:
             number += 1
             for outcome in batch:
                 work.settle(outcome, kept[outcome.path])
-            progress.event("debug", "batch", f"batch {number}: {len(batch)} images", batch=number, images=len(batch))
+            progress.event("debug", "batch", f"batch {number}: {counted(len(batch))}", batch=number, images=len(batch))
             work.advance()
             work.tally.hashing_s += time.monotonic() - began
             progress.checkpoint()

@@ -268,13 +268,16 @@ def _publish(
         _note(ws, connection, findings, options, progress, (before, after), target, backup)
         export = _export(ws, connection, findings, waiting) if options.export_low_conf else None
     summary = _summary("LIVE", findings, queued, target, effort, backup=backup, export=export, hashes=(before, after))
-    progress.advance(
-        Counts(
-            findings.tally.done, summary.errors, summary.missing, summary.low_confidence,
-            summary.exact_duplicates, queued, summary.decoded,
-        )
-    )  # fmt: skip
+    progress.advance(_end_counts(findings, summary))
     return summary
+
+
+def _end_counts(findings: Findings, summary: MigrationSummary) -> Counts:
+    """What a run came out as, for its row."""
+    return Counts(
+        findings.tally.done, summary.errors, summary.missing, summary.low_confidence,
+        summary.exact_duplicates, summary.waiting_pairs, summary.decoded,
+    )  # fmt: skip
 
 
 def _back_up(
@@ -380,6 +383,7 @@ def _report(
     states = ((place, owned_fields(found)) for place, found in enumerate(findings.results) if found is not None)
     write_report(output, ws, findings.library, states, findings.duplicates, waiting, summary, estimate)
     progress.event("info", "report", f"report written to {visible(str(output))}")
+    progress.advance(_end_counts(findings, summary))
     _refuse_too_many_failures(ws, findings)
     return summary
 

@@ -12,6 +12,7 @@ from mobius_tui.errors import Cancelled
 from mobius_tui.logs import JsonLog
 from mobius_tui.store.events import add_event
 from mobius_tui.store.jobs import Job, update_job, wanted_of
+from mobius_tui.text import counted
 
 WRITE_EVERY_S = 0.25
 """Progress reaches the database at most this often."""
@@ -103,6 +104,7 @@ class StoreProgress:
         self._began = time.monotonic()
         self._paused_s = 0.0
         self._first_done = 0
+        self._warm = False
         self._written = 0.0
         self._asked = 0.0
 
@@ -112,11 +114,15 @@ class StoreProgress:
         if total is not None:
             self._counts = replace(self._counts, done=done)
         self._began, self._paused_s, self._first_done = time.monotonic(), 0.0, self._counts.done
-        self.event("info", "phase", name if total is None else f"{name}: {total:,} images", total=total)
+        self._warm = False
+        self.event("info", "phase", name if total is None else f"{name}: {counted(total)}", total=total)
         self._write()
 
     def advance(self, counts: Counts) -> None:
         """Note the counts; written at most four times a second."""
+        if self._counts.done == self._first_done < counts.done and not self._warm:
+            # Until the first batch is back its processes start: that time would make the ETA ten times too long.
+            self._began, self._paused_s, self._first_done, self._warm = time.monotonic(), 0.0, counts.done, True
         self._counts = counts
         if time.monotonic() - self._written >= WRITE_EVERY_S:
             self._write()
@@ -179,7 +185,7 @@ class StoreProgress:
         self._on_tick(Tick(self._phase, self._total, c, rate, eta, paused_by))
 
     def _speed(self) -> tuple[float | None, float | None]:
-        """Images a second since the phase began, paused time left out, and the seconds left."""
+        """Images a second since the phase's first batch was back, paused time left out, and the seconds left."""
         elapsed = time.monotonic() - self._began - self._paused_s
         finished = self._counts.done - self._first_done
         if self._total is None or finished <= 0 or elapsed <= 0.05:

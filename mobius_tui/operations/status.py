@@ -108,6 +108,8 @@ class Status:
         """The status as a JSON object; paths exact, times ISO 8601."""
         values = asdict(self)
         values["catalogue"]["changed_at"] = _iso(self.catalogue.changed_at)
+        for name in ("started_at", "scanned_at") if self.worker_row is not None else ():
+            values["worker_row"][name] = _iso(getattr(self.worker_row, name))
         values["worker"] = None if self.worker is None else {**asdict(self.worker), "since": _iso(self.worker.since)}
         values["backup"] = None if self.backup is None else {"name": self.backup.name, "at": _iso(self.backup.at)}
         values["active"] = [job_facts(job) for job in self.active]

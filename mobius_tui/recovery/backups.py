@@ -189,7 +189,9 @@ def verify_backup(folder: Path, name: str) -> Verdict:
     _note_verdict(folder, name, found, good=not problem)
     if problem:
         return Verdict(name, "corrupt", f"{shown}: {problem}")
-    return Verdict(name, "good", f"{shown}: good, SHA-256 {found[:12]}..., check by hand: sha256sum -c {shown}.sha256")
+    return Verdict(
+        name, "good", f"{shown}: SHA-256 {found[:12]}... as noted; check by hand: sha256sum -c {shown}.sha256"
+    )
 
 
 def _problem_of(path: Path, wanted: str, found: str) -> str:

@@ -214,6 +214,21 @@ def test_backup_create_and_verify(mobius: Mobius, ws: Path) -> None:
     assert answer.code == 2 and "missing" in answer.out
 
 
+def test_jobs_shows_who_asked_however_long_the_state_is(mobius: Mobius, ws: Path) -> None:
+    with closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+        job = add_job(connection, "migrate", {}, "berta", owner=process_token())
+        update_job(
+            connection, job.id, state="running", phase="comparing with what is known", total=1_000_000, done=900_000,
+            rate=12_345.0, eta_s=90_000.0,
+        )  # fmt: skip
+        failed = add_job(connection, "dry-run", {}, "x" * 80, owner="gone")
+        finish_job(connection, failed.id, "failed", 2, "too many images failed " * 9, {})
+    lines = mobius("jobs", "--all", "--workspace", ws).out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "  berta" in lines[2] and "900,000/1,000,000" in lines[2]
+    assert "  xxxxxxxxxxx~  failed, exit 2" in lines[1]
+
+
 def test_history_has_who_when_why_and_hashes(mobius: Mobius, ws: Path) -> None:
     mobius("migrate", "--workspace", ws, "--as", "anna", "--reason", "first")
     acts = mobius("history", "--workspace", ws, "--json").json
@@ -371,7 +386,7 @@ def test_demo_as_text_then_again(mobius: Mobius, tmp_path: Path) -> None:
     assert summary["errors"] == drawn["broken"] and answer.json["waiting"]
     shown = mobius("demo", "d")
     assert shown.code == 0
-    for words in ("mode ", "exact duplicates", "waiting pairs", "by cause", "mobius status --workspace d"):
+    for words in ("mode ", "exact duplicates", "waiting pairs", "truncated", "mobius status --workspace d"):
         assert words in shown.out
     assert max(map(len, shown.out.splitlines())) <= 80
     (tmp_path / "full").mkdir()

@@ -125,7 +125,7 @@ def test_a_job_that_ended_meanwhile_is_a_sentence(ws, database):
 def test_backup_is_a_job_and_not_asked_for_twice(ws, database):
     ACTIONS["backup"].call(ws, database, empty())
     (asked,) = list_jobs(database)
-    assert (asked.kind, asked.reason) == ("backup", "manual")
+    assert (asked.kind, asked.reason) == ("backup", "by hand")
     with pytest.raises(BadInput):
         ACTIONS["backup"].call(ws, database, empty())
 

@@ -180,6 +180,14 @@ async def test_a_migration_asks_first_and_cancel_is_chosen(tmp_path):
     assert [job.kind for job in jobs_in(tmp_path)] == ["migrate"]
 
 
+async def test_the_harmless_choice_about_cancelling_is_not_called_cancel(tmp_path):
+    app = console(running(), tmp_path)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.press("C")
+        await pilot.pause()
+        assert "[› Let it go on ]   [  Cancel the job ]" in screen_text(app)
+
+
 @pytest.mark.parametrize("key", ["d", "b", "p", "q", "C", "M", "y", "space", "1"])
 async def test_no_other_key_does_anything_while_it_asks(tmp_path, key):
     app = console(empty(), tmp_path)

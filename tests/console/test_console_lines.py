@@ -49,7 +49,22 @@ def test_the_middle_goes_and_folder_and_name_stay():
 def test_clip_gives_exactly_the_width_and_the_beginning(line, width):
     clipped = clip(line, width)
     assert width_of(clipped) == width
-    assert plain(clipped)[: max(0, width - 1)].rstrip() in plain(line) + " " * width
+    assert plain(clipped).removesuffix("…").rstrip() in plain(line) + " " * width
+    assert plain(clipped).endswith("…") == (width > 1 and width_of(line) > width and _is_lost(plain(line), clipped))
+
+
+def _is_lost(text, clipped):
+    """Whether more than spaces of a text is not in its first cells."""
+    return text.rstrip() != plain(clipped).rstrip()
+
+
+def test_clip_says_that_text_was_lost_but_not_that_spaces_were():
+    line = (("abc", "ok"), ("def  ", "bad"))
+    assert clip(line, 5) == (("abc", "ok"), ("d…", "bad"))
+    assert clip(line, 4) == (("abc…", "ok"),)
+    assert clip(line, 6) == (("abc", "ok"), ("def", "bad"))
+    assert plain(clip(line, 1)) == "a"
+    assert plain(clip((("漢漢", ""),), 3)) == "漢…"
 
 
 @given(LINE)

@@ -160,9 +160,13 @@ def test_rate_and_eta_leave_out_paused_time_and_what_was_known(make_workspace, s
     progress = StoreProgress(connection, job, JsonLog(tmp_path / "log"), on_tick=ticks.append)
     progress.phase("hashing", 1000, done=900)
     assert (ticks[-1].rate, ticks[-1].eta_s, ticks[-1].counts.done) == (None, None, 900)
+    clock.now += 60
+    progress.advance(Counts(done=900))
+    progress.advance(Counts(done=904))
+    assert (ticks[-1].rate, ticks[-1].eta_s) == (None, None), "processes that start are no rate"
     clock.now += 2
-    progress.advance(Counts(done=920))
-    assert (ticks[-1].rate, ticks[-1].eta_s) == (10.0, 8.0)
+    progress.advance(Counts(done=924))
+    assert (ticks[-1].rate, ticks[-1].eta_s) == (10.0, 7.6)
     ask(connection, job.id, "pause", "bert")
     real = clock.sleep
 
@@ -173,8 +177,8 @@ def test_rate_and_eta_leave_out_paused_time_and_what_was_known(make_workspace, s
     clock.sleep = sleep
     progress.checkpoint()
     clock.now += 2
-    progress.advance(Counts(done=940))
-    assert (ticks[-1].rate, ticks[-1].eta_s) == (10.0, 6.0)
+    progress.advance(Counts(done=944))
+    assert (ticks[-1].rate, ticks[-1].eta_s) == (10.0, 5.6)
     assert find_job(connection, job.id).state == "running"
 
 

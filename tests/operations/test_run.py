@@ -4,6 +4,7 @@ import json
 import sqlite3
 
 import pytest
+from pictures import look_alike, picture, truncated
 
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.operations import run as run_module
@@ -79,3 +80,14 @@ def test_interrupt_leaves_the_job_to_be_continued(make_workspace, run, store, mo
         patch.setattr(run_module, "migrate", interrupted)
         run(ws)
     assert list_jobs(store(ws))[0].state == "running", "until this process ends"
+
+
+def test_row_of_a_finished_run_says_what_its_summary_says(make_workspace, run):
+    ws = make_workspace(
+        {"a.png": picture(1), "copy.png": picture(1), "like.png": look_alike(1), "cut.png": truncated(2)}
+    )
+    for kind in ("dry-run", "migrate"):
+        job = run(ws, kind)
+        found = (job.exact, job.waiting, job.low, job.failed, job.done)
+        wanted = ("exact_duplicates", "waiting_pairs", "low_confidence", "errors", "total")
+        assert found == tuple(job.summary[name] for name in wanted), kind

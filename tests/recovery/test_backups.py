@@ -223,8 +223,8 @@ def unreadable(path: Path) -> None:
         (unreadable, ".sha256", "unreadable", "cannot be read"),
         (lambda path: path.write_bytes(b"\xff\xfe"), ".sha256", "corrupt", "holds no hash"),
         (lambda path: path.write_bytes(b""), ".sha256", "corrupt", "holds no hash"),
-        (Path.unlink, ".meta.json", "good", "good"),
-        (lambda path: path.write_bytes(b"[1"), ".meta.json", "good", "good"),
+        (Path.unlink, ".meta.json", "good", "SHA-256"),
+        (lambda path: path.write_bytes(b"[1"), ".meta.json", "good", "SHA-256"),
     ],
 )
 def test_verification_tells_apart(catalogue, folder, spoil, side, state, word):

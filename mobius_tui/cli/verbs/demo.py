@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -96,14 +98,23 @@ def _as_text(call: Call, ws: Workspace, facts: DemoFacts) -> int:
     _show_found(job.summary, facts, pairs, width)
     show()
     show("next", "title")
-    place = os.path.relpath(ws.root)
-    for command, why in (
-        (f"mobius --workspace {place}", "the console"),
-        (f"mobius status --workspace {place}", "the same in one screen"),
-        (f"mobius check --workspace {place}", "catalogue and folder, compared"),
-    ):
-        show(fitted(f"  {command}  {why}", width))
+    mobius, place = _program(), shlex.quote(os.path.relpath(ws.root))
+    steps = (
+        (f"{mobius} --workspace {place}", "the console"),
+        (f"{mobius} status --workspace {place}", "the same in one screen"),
+        (f"{mobius} check --workspace {place}", "catalogue and folder, compared"),
+    )
+    for line in table(steps, cut_end=True, width=width - 2):
+        show(f"  {line}")
     return 0
+
+
+def _program() -> str:
+    """What to type for this program: its name where the shell finds it, else its path."""
+    found, own = shutil.which("mobius"), Path(sys.argv[0])
+    if own.name != "mobius" or (found is not None and Path(found).resolve() == own.resolve()):
+        return "mobius"
+    return shlex.quote(os.path.relpath(own))
 
 
 def _show_found(summary: Mapping[str, Any], facts: DemoFacts, pairs: list[Pair], width: int) -> None:
@@ -116,10 +127,6 @@ def _show_found(summary: Mapping[str, Any], facts: DemoFacts, pairs: list[Pair],
     rows = [(f"{pair.confidence:.2f}", f"{pair.distance} bits", pair.left_path, pair.right_path) for pair in pairs]
     for line in table(rows, right=[0, 1], flexible=3, width=width - 2):
         show(f"  {line}")
-    show()
-    show(f"failed {summary['errors']:,}, by cause", "title")
-    for cause, count in summary["failures"].items():
-        show(f"  {count:>3}  {cause}")
 
 
 def _facts(

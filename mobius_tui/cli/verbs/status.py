@@ -97,7 +97,9 @@ def _live(status: Status) -> list[tuple[str, str]]:
 def _queue(status: Status) -> str:
     if status.waiting is None:
         return ""
-    return f"; {status.waiting:,} pairs wait, {status.low_confidence or 0:,} images of low confidence"
+    low = status.low_confidence or 0
+    copies = " (exact copies once)" if low < status.catalogue.by_status.get("low_confidence", 0) else ""
+    return f"; {status.waiting:,} pairs wait, {low:,} images of low confidence{copies}"
 
 
 def _worker(status: Status) -> str:
@@ -122,18 +124,19 @@ def _failure(status: Status) -> str:
     return f"{when} {job.kind} {job.id}, exit {job.exit_code}: {job.error}"
 
 
-def job_sentence(job: Job) -> str:
-    """How far a job is, in a few words: state, share, rate, time left, who asked."""
+def job_sentence(job: Job, *, asker: bool = True) -> str:
+    """How far a job is, in a few words: state, share, rate, time left and, unless shown elsewhere, who asked."""
     parts = [job.state]
-    if job.state == "paused" or job.wanted == "pause":
-        parts = [f"{job.state} by {job.wanted_by}" if job.wanted_by else job.state]
+    if job.state == "paused" and job.wanted_by:
+        parts = [f"paused by {job.wanted_by}"]
+    elif job.wanted in {"pause", "cancel"} and job.state == "running":
+        parts = [f"running, {job.wanted_by} asked to {job.wanted}"]
     if job.phase:
         parts.append(job.phase)
     if job.total:
         parts.append(f"{job.done:,}/{job.total:,} {min(1.0, job.done / job.total):.0%}")
     if job.state == "running":
         if job.rate:
-            parts.append(f"{job.rate:.0f}/s")
+            parts.append(f"{job.rate:.0f}/s" if job.rate >= 10 else f"{job.rate:.1f}/s")
         parts.append("time left -" if job.eta_s is None else f"{human_seconds(job.eta_s)} left")
-    parts.append(f"for {job.requested_by}")
-    return ", ".join(parts)
+    return ", ".join([*parts, f"for {job.requested_by}"] if asker else parts)

@@ -10,6 +10,7 @@ from mobius_tui.console.lines import BLANK, Line, Span, fit, merge, width_of
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.trends import round_scale, trend_line
 from mobius_tui.console.views.view import View, no_items, no_note
+from mobius_tui.text import counted
 
 AVERAGE_LIMIT_MS = 50.0
 """Target for the mean time of an image."""
@@ -60,7 +61,13 @@ def metrics_of(snapshot: Snapshot, glyphs: Glyphs) -> list[Metric]:
         ),
         Metric("queue", queue, f"{queue:,}", QUEUE_LIMIT, "100", (), QUEUE_LIMIT),
         Metric(
-            "rate", f.rate_per_hour, _per_hour(f.rate_per_hour, glyphs), None, f"{scale:,.0f}/s", f.trend_rate, scale
+            "rate",
+            f.rate_per_hour,
+            _per_hour(f.rate_per_hour, glyphs),
+            None,
+            _per_hour(scale * 3600, glyphs).replace(".0", ""),
+            f.trend_rate,
+            scale,
         ),
     ]
 
@@ -108,7 +115,7 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
             lines.append(BLANK)
     if gaps and snapshot.store is not None:
         f = snapshot.store.figures
-        lines.append(((f"of {f.images:,} images, {f.failed:,} failed", "muted"),))
+        lines.append(((f"of {counted(f.images)}, {f.failed:,} failed", "muted"),))
         lines.append(((f"{glyphs.levels[-1]} limit  {glyphs.over} over  {glyphs.no_data} no data", "muted"),))
     return lines
 
@@ -116,7 +123,7 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
 def _value_line(metric: Metric, width: int, glyphs: Glyphs) -> Line:
     over = metric.limit is not None and metric.value is not None and metric.value > metric.limit
     role = "bad" if over else "strong" if metric.value is not None else "muted"
-    label = "limit" if metric.limit_shown and metric.label != "rate" else "scale" if metric.trend else ""
+    label = "limit" if metric.limit_shown and metric.label != "rate" else "top" if metric.trend else ""
     right = f"{label} {metric.limit_shown}" if label else ""
     right = f"{glyphs.warn} {right}" if over else right
     parts: list[Span] = [(fit(metric.label, 9), ""), (fit(metric.shown, 9, right=True), role), (" ", "")]

@@ -11,6 +11,7 @@ from mobius_tui.console.views.events import event_detail, event_line, event_word
 from mobius_tui.console.views.view import View, brief_seconds, short_time
 from mobius_tui.store.events import Event
 from mobius_tui.store.jobs import Job
+from mobius_tui.text import counted
 
 _LEAST_BAR = 6
 
@@ -58,8 +59,8 @@ def state_mark(job: Job, glyphs: Glyphs) -> Span:
         "done": (glyphs.ok, "ok"),
         "failed": (glyphs.bad, "bad"),
         "cancelled": (glyphs.bad, "muted"),
-    }
         "refused": (glyphs.bad, "muted"),
+    }
     return marks.get(job.state, (glyphs.unknown, "warn"))
 
 
@@ -100,7 +101,7 @@ def _eta(job: Job, glyphs: Glyphs) -> str:
 def _counts(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
     total = glyphs.dash if job.total is None else f"{job.total:,}"
     parts: list[Span] = [
-        (f"{job.done:,} images" if job.state == "done" else f"{job.done:,}/{total}", ""),
+        (counted(job.done) if job.state == "done" else f"{job.done:,}/{total}", ""),
         (f"failed {job.failed:,}", "bad" if job.failed else ""),
         (f"missing {job.missing:,}" if job.missing else "", "warn"),
         (f"low {job.low:,}", ""),
@@ -153,10 +154,12 @@ def _result(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
     if "duplicates" in job.summary:
         parts.append((f"{glyphs.ok} {outside(job.summary['duplicates'])} duplicates", "ok"))
     if job.summary.get("output"):
-        room = max(10, width - 30)
+        room = max(10, width - 38)
         parts.append((f"wrote {fit_middle(outside(job.summary['output']), room).rstrip()}", ""))
     if job.summary.get("backup"):
-        parts.append((f"backup {outside(job.summary['backup'])}", "muted"))
+        name = f"backup {outside(job.summary['backup'])}"
+        fits = width_of(columns([*parts, (name, "")])) <= width
+        parts.append((name if fits else "backed up before", "muted"))
     return [columns(parts)] if parts else []
 
 

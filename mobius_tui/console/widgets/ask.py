@@ -1,4 +1,4 @@
-"""A question in a bar of its own: opaque, with the keys to itself, and Cancel chosen first."""
+"""A question in a bar of its own: opaque, with the keys to itself, and the choice that changes nothing first."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class AskBar(Painted, can_focus=True):
         return merge(
             [
                 (" ", ""),
-                (f"[{' ' if self._yes else mark} Cancel ]", other if self._yes else chosen),
+                (f"[{' ' if self._yes else mark} {question.no} ]", other if self._yes else chosen),
                 ("   ", ""),
                 (f"[{mark if self._yes else ' '} {question.yes} ]", chosen if self._yes else other),
                 (f"   {self._hint}", "bad"),

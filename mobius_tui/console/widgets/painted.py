@@ -36,7 +36,7 @@ class Painted(Widget, can_focus=False):
         width, height = self.size
         if width <= 0 or height <= 0:
             return
-        lines = [clip(self._spelled(line), width) for line in self.picture(width, height)[:height]]
+        lines = [self._spelled(clip(line, width)) for line in self.picture(width, height)[:height]]
         lines += [clip((), width)] * (height - len(lines))
         before, self._lines = self._lines, lines
         if self._painted_width != width or len(before) != len(lines):

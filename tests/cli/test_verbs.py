@@ -16,8 +16,9 @@ import pytest
 from running_verbs import Mobius, draw, tree
 
 from mobius_tui.store.database import open_database
-from mobius_tui.store.jobs import add_job, find_job, list_jobs
+from mobius_tui.store.jobs import add_job, find_job, finish_job, list_jobs, update_job
 from mobius_tui.system.locks import catalogue_lock
+from mobius_tui.system.processes import process_token
 
 
 def catalogue_of(ws: Path) -> dict[str, Any]:
@@ -215,10 +216,10 @@ def test_backup_create_and_verify(mobius: Mobius, ws: Path) -> None:
 
 
 def test_jobs_shows_who_asked_however_long_the_state_is(mobius: Mobius, ws: Path) -> None:
-    with closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+    with contextlib.closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
         job = add_job(connection, "migrate", {}, "berta", owner=process_token())
         update_job(
-            connection, job.id, state="running", phase="comparing with what is known", total=1_000_000, done=900_000,
+            connection, job.id, state="running", phase="hashing", total=1_000_000, done=900_000,
             rate=12_345.0, eta_s=90_000.0,
         )  # fmt: skip
         failed = add_job(connection, "dry-run", {}, "x" * 80, owner="gone")

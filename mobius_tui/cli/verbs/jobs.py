@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import table
+from mobius_tui.cli.layout import fitted, table
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.cli.verbs.status import job_sentence
 from mobius_tui.errors import BadInput
@@ -19,6 +19,9 @@ from mobius_tui.store.jobs import Job, ask, list_jobs
 from mobius_tui.system import clock
 from mobius_tui.system.locks import holder_of
 from mobius_tui.workspace import Workspace
+
+NAME_WIDTH = 12
+"""Columns of a name in the list, so that the state has room on 80."""
 
 
 @click.command("jobs")
@@ -41,20 +44,23 @@ def jobs(call: Call, every: bool, limit: int) -> int:
     if not found:
         call.say("no operation was ever started here" if every else "nothing is running (`mobius jobs --all`)")
         return 0
-    rows = [(str(job.id), job.kind, _when(job), _how(job)) for job in found]
-    for line in table(rows, heads=("id", "kind", "started", "state"), right=[0], cut_end=True, width=screen_width()):
+    rows = [(str(job.id), job.kind, _when(job), fitted(job.requested_by, NAME_WIDTH), _how(job)) for job in found]
+    heads = ("id", "kind", "started", "for", "state")
+    for line in table(rows, heads=heads, right=[0], cut_end=True, width=screen_width()):
         show(line)
     return 0
 
 
 def _when(job: Job) -> str:
-    return clock.iso(job.started_at or job.requested_at)
+    """The time of today, else the day, UTC; `--json` has both."""
+    moment, today = clock.iso(job.started_at or job.requested_at), clock.iso(clock.now())[:10]
+    return moment[11:] if moment.startswith(today) else moment[:10]
 
 
 def _how(job: Job) -> str:
     if job.active:
-        return job_sentence(job)
-    end = f"{job.state}, exit {job.exit_code}, for {job.requested_by}"
+        return job_sentence(job, asker=False)
+    end = f"{job.state}, exit {job.exit_code}"
     return f"{end}: {job.error}" if job.error else end
 
 

@@ -122,6 +122,8 @@ def _note_end(
     """Write that a job is done; a database that refuses does not make the work undone."""
     try:
         progress.flush()
+        if "total" in summary:  # the last phases count nothing
+            update_job(connection, job.id, total=summary["total"])
         finish_job(connection, job.id, "done", 0, "", summary)
         progress.event("info", "end", f"{job.kind} done", **summary)
     except sqlite3.Error as error:

@@ -88,6 +88,6 @@ def test_row_of_a_finished_run_says_what_its_summary_says(make_workspace, run):
     )
     for kind in ("dry-run", "migrate"):
         job = run(ws, kind)
-        found = (job.exact, job.waiting, job.low, job.failed, job.done)
-        wanted = ("exact_duplicates", "waiting_pairs", "low_confidence", "errors", "total")
+        found = (job.exact, job.waiting, job.low, job.failed, job.done, job.total)
+        wanted = ("exact_duplicates", "waiting_pairs", "low_confidence", "errors", "total", "total")
         assert found == tuple(job.summary[name] for name in wanted), kind

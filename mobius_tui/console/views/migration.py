@@ -68,7 +68,7 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
     job = migration_of(snapshot)
     if job is None:
         return []
-    lines = [_progress(job, width, glyphs), *_counts(job, width, glyphs)]
+    lines = [_progress(job, width, glyphs), *_counts(job, width)]
     lines += _story(job, snapshot, width, glyphs)
     return lines[: max(1, height)] if height < 12 else [*lines, BLANK]
 
@@ -98,10 +98,9 @@ def _eta(job: Job, glyphs: Glyphs) -> str:
     return glyphs.dash if job.eta_s is None else brief_seconds(job.eta_s)
 
 
-def _counts(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
-    total = glyphs.dash if job.total is None else f"{job.total:,}"
+def _counts(job: Job, width: int) -> list[Line]:
     parts: list[Span] = [
-        (counted(job.done) if job.state == "done" else f"{job.done:,}/{total}", ""),
+        (counted(job.done) if job.state == "done" or job.total is None else f"{job.done:,}/{job.total:,}", ""),
         (f"failed {job.failed:,}", "bad" if job.failed else ""),
         (f"missing {job.missing:,}" if job.missing else "", "warn"),
         (f"low {job.low:,}", ""),

@@ -92,7 +92,7 @@ class Terminated(MobiusError):
 INTERNAL_ERROR = 70
 """A defect of MOBIUS itself (EX_SOFTWARE of sysexits.h)."""
 
-_SPENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+_SPENT = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EFBIG}
 
 
 def exit_code_of(error: BaseException) -> int:
@@ -105,6 +105,10 @@ def exit_code_of(error: BaseException) -> int:
         A code of the table in CONTRACT section 4; 130 for Ctrl-C, 70 for a defect.
     """
     if isinstance(error, MobiusError):
+        reason = error.__cause__
+        # whichever part of the work met it: a disk, a memory or handles that ran out are told as that
+        if type(error) is EnvironmentFailed and isinstance(reason, OSError) and reason.errno in _SPENT:
+            return max(error.exit_code, OutOfResource.exit_code)
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):
         return 130

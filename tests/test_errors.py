@@ -52,3 +52,14 @@ def test_the_sentence_has_what_where_and_next() -> None:
         "it broke (a.json, line 3). Next: mend it"
     )
     assert str(errors.BadInput("it broke")) == "it broke"
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.EMFILE, 5), (errno.ENOSPC, 5), (errno.EFBIG, 5), (errno.EIO, 3)])
+def test_what_ran_out_is_told_by_the_exit_code_whoever_met_it(number: int, code: int) -> None:
+    try:
+        try:
+            raise OSError(number, "x")
+        except OSError as error:
+            raise errors.EnvironmentFailed("the catalogue cannot be read") from error
+    except errors.EnvironmentFailed as failed:
+        assert errors.exit_code_of(failed) == code

@@ -31,6 +31,7 @@ def run_in_foreground(
     *,
     reason: str = "",
     stopping: Callable[[], bool] = lambda: False,
+    why_stopped: Callable[[], MobiusError | None] = lambda: None,
     on_tick: Callable[[Tick], None] = lambda _: None,
 ) -> Job:
     """Run an operation in this process, with a row that every console shows.
@@ -42,6 +43,7 @@ def run_in_foreground(
         options: Plain data.
         reason: Why, for the history.
         stopping: Says whether this process should end.
+        why_stopped: Why it does: Ctrl-C, a signal, a time limit; None when nothing is known.
         on_tick: Called with each step of progress.
 
     Returns:
@@ -56,7 +58,9 @@ def run_in_foreground(
         try:
             return run_job(ws, connection, job, stopping=stopping, on_tick=on_tick)
         except Stopping:
-            finish_job(connection, job.id, "cancelled", 130, "stopped; start it again, finished images are kept", {})
+            cause = why_stopped() or Cancelled("stopped")
+            said = f"{visible(cause.what)}; start it again, finished images are kept"
+            finish_job(connection, job.id, "cancelled", exit_code_of(cause), said, {})
             return find_job(connection, job.id)
     except sqlite3.Error as error:
         raise database_error(error, ws.database) from error

@@ -156,7 +156,8 @@ def test_migrate_stops_in_order_and_says_that_it_goes_on(
     assert "start it again: it goes on from there" in answer.err
     assert (answer.json["state"], answer.json["exit_code"]) == ("cancelled", code)
     assert mobius("jobs", "--workspace", ws, "--json").json == []
-    assert mobius("jobs", "--all", "--workspace", ws, "--json").json[0]["state"] == "cancelled"
+    row = mobius("jobs", "--all", "--workspace", ws, "--json").json[0]
+    assert (row["state"], row["exit_code"]) == ("cancelled", code)
 
 
 def test_migrate_that_does_not_stop_is_left_after_the_grace_and_its_row_is_settled_later(
@@ -239,6 +240,39 @@ def test_history_has_who_when_why_and_hashes(mobius: Mobius, ws: Path) -> None:
     shown = mobius("history", "--workspace", ws).out
     assert "migrate  by anna" in shown and acts[0]["after"][:12] in shown and "first" in shown
     assert mobius("history", "-n", "0", "--workspace", ws).code == 1
+
+
+def test_history_tells_what_was_written_elsewhere(mobius: Mobius, ws: Path) -> None:
+    mobius("migrate", "--workspace", ws)
+    assert "wrote" not in mobius("history", "--workspace", ws).out
+    mobius("migrate", "-o", ws / "staged.json", "--workspace", ws)
+    assert "staged.json" in mobius("history", "--workspace", ws).out
+    (ws / "library.json").write_text("{}")
+    assert mobius("history", "--workspace", ws).code == 0, "two catalogues are no reason to say nothing"
+
+
+def test_history_has_every_act(mobius: Mobius, tmp_path: Path) -> None:
+    ws = tmp_path / "new"
+    mobius("init", ws)
+    mobius("init", ws)  # makes nothing
+    draw(ws / "library" / "a.png", 3)
+    mobius("migrate", "--workspace", ws)
+    mobius("backup", "create", "--workspace", ws, "--reason", "the fair")
+    with contextlib.closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+        job = add_job(connection, "migrate", {}, "berta")
+    for verb in ("pause", "resume", "cancel"):
+        assert mobius(verb, job.id, "--workspace", ws, "--as", "ann", "--reason", f"{verb} it").code == 0
+    mobius("worker", "start", "--workspace", ws, "--reason", "morning")
+    mobius("worker", "start", "--workspace", ws)  # runs already
+    mobius("worker", "stop", "--workspace", ws, "--reason", "evening")
+    mobius("worker", "stop", "--workspace", ws)
+    acts = mobius("history", "--workspace", ws, "--json").json
+    assert [(act["act"], act["reason"]) for act in acts] == [
+        ("init", ""), ("migrate", ""), ("backup", "the fair"), ("pause", "pause it"), ("resume", "resume it"),
+        ("cancel", "cancel it"), ("worker start", "morning"), ("worker stop", "evening"),
+    ]  # fmt: skip
+    assert {(act["who"], act["run"]) for act in acts[3:6]} == {("ann", job.run_id)}
+    assert "  -" not in mobius("history", "--workspace", ws).out.splitlines()[0]
 
 
 def test_status_tells_who_made_what_is_live(mobius: Mobius, ws: Path) -> None:

@@ -139,7 +139,14 @@ def run_to_end(call: Call, ws: Workspace, options: MigrateOptions) -> Job:
         progress_line(call) as on_tick,
     ):
         job = run_in_foreground(
-            ws, connection, kind, options.to_json(), reason=options.reason, stopping=stopping, on_tick=on_tick
+            ws,
+            connection,
+            kind,
+            options.to_json(),
+            reason=options.reason,
+            stopping=stopping,
+            why_stopped=interrupts.cause_of_stop,
+            on_tick=on_tick,
         )
     if job.state == "done":
         return job

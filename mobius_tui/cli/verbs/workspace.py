@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
@@ -12,6 +14,7 @@ from mobius_tui.cli.layout import fitted, table
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
 
 
 @click.command("init")
@@ -22,10 +25,11 @@ def init(call: Call, folder: str | None) -> int:
     """Make an empty workspace: its folders, each saying what it is for. What exists is left alone."""
     from pathlib import Path
 
+    from mobius_tui.recovery.history import note_act
     from mobius_tui.settings import load_settings
-    from mobius_tui.workspace import init_workspace
+    from mobius_tui.workspace import Workspace, init_workspace
 
-    call.who()
+    who = call.who()
     if folder is not None and call.workspace is not None and Path(folder) != Path(call.workspace):
         raise BadInput("two folders are given", where=f"{folder} and --workspace {call.workspace}", fix="give one")
     root = Path(os.path.realpath((Path(folder) if folder else call.root).expanduser()))
@@ -33,6 +37,8 @@ def init(call: Call, folder: str | None) -> int:
         raise BadInput(f"{root} is not a folder")
     sourced = load_settings(root, {"environment": call.env}, os.environ)
     created = init_workspace(root, sourced.values)
+    if created:
+        note_act(Workspace(root, sourced, who).state, "init", who, details={"made": [str(path) for path in created]})
     if call.json:
         show_json({"workspace": str(root), "created": [str(path) for path in created]})
         return 0
@@ -101,10 +107,22 @@ def history(call: Call, limit: int) -> int:
     width = screen_width()
     for act in acts:
         before, after = (str(act.get(key) or "-")[:12] for key in ("before", "after"))
-        change = f"{before} -> {after}" if before != after else before
-        head = f"{act.get('time', '-')}  {act.get('act', '?')}  by {act.get('who', '?')}  {change}"
+        change = f"  {before} -> {after}" if before != after else f"  {before}" if before != "-" else ""
+        head = f"{act.get('time', '-')}  {act.get('act', '?')}  by {act.get('who', '?')}{change}"
         show(fitted(head, width))
         why = [visible(str(text)) for text in (act.get("run"), act.get("reason")) if text]
         if why:
             show(fitted("    " + "  ".join(why), width))
+        if output := _elsewhere(ws, act):
+            show("    wrote " + fitted(output, width - 10, keep_end=True))
     return 0
+
+
+def _elsewhere(ws: Workspace, act: Mapping[str, object]) -> str:
+    """Where an act wrote when that was not the live catalogue; empty otherwise."""
+    details = act.get("details")
+    output = details.get("output") if isinstance(details, dict) else None
+    with contextlib.suppress(BadInput):
+        if isinstance(output, str) and os.path.realpath(output) != os.path.realpath(ws.catalogue):
+            return output
+    return ""

@@ -158,7 +158,7 @@ def _result(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
     if job.summary.get("backup"):
         name = f"backup {outside(job.summary['backup'])}"
         fits = width_of(columns([*parts, (name, "")])) <= width
-        parts.append((name if fits else "backed up before", "muted"))
+        parts.append((name if fits else "backed up", "muted"))
     return [columns(parts)] if parts else []
 
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from mobius_tui.console.lines import outside
 from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job
 from mobius_tui.errors import BadInput
-from mobius_tui.store.jobs import Job, add_job, ask, find_job, list_jobs
+from mobius_tui.operations.asking import ask_job
+from mobius_tui.store.jobs import Job, add_job, list_jobs
 from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
@@ -167,14 +168,13 @@ def _said(job: Job) -> str:
 def _pause(ws: Workspace, connection: sqlite3.Connection, snapshot: Snapshot) -> str:
     job = _the_job(snapshot)
     wanted = "run" if pausing(job) else "pause"
-    ask(connection, job.id, wanted, ws.actor)
+    ask_job(ws, connection, job.id, wanted)
     return f"{job.kind} {job.id} {'goes on' if wanted == 'run' else 'is asked to pause'}"
 
 
 def _cancel(ws: Workspace, connection: sqlite3.Connection, snapshot: Snapshot) -> str:
     job = _the_job(snapshot)
-    ask(connection, job.id, "cancel", ws.actor)
-    state = find_job(connection, job.id).state
+    state = ask_job(ws, connection, job.id, "cancel").state
     return f"{job.kind} {job.id} is {'cancelled' if state == 'cancelled' else 'asked to end'}"
 
 

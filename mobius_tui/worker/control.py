@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sqlite3
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError, OutOfResource, exit_code_of
+from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
 from mobius_tui.system.locks import FileLock, Holder, holder_of
@@ -35,13 +37,14 @@ def worker_holder(ws: Workspace) -> Holder | None:
     return holder_of(ws.worker_lock)
 
 
-def ensure_worker(ws: Workspace, environ: Mapping[str, str], env_name: str | None = None) -> bool:
+def ensure_worker(ws: Workspace, environ: Mapping[str, str], env_name: str | None = None, *, reason: str = "") -> bool:
     """Start the worker in the background unless one runs; it outlives this process and its terminal.
 
     Args:
         ws: The workspace.
         environ: The process environment; the worker gets it without what concerns a terminal.
         env_name: The environment that was chosen by ``--env``.
+        reason: Why, for the history.
 
     Returns:
         True when it was started now, False when one ran already.
@@ -62,15 +65,17 @@ def ensure_worker(ws: Workspace, environ: Mapping[str, str], env_name: str | Non
         _start(ws, environ, env_name)
     finally:
         one_starter.release()
+    _note(ws, "worker start", reason)
     return True
 
 
-def stop_worker(ws: Workspace, timeout_s: float = 10.0) -> str:
+def stop_worker(ws: Workspace, timeout_s: float = 10.0, *, reason: str = "") -> str:
     """End the worker: ask it with SIGTERM, kill it when it does not end in time.
 
     Args:
         ws: The workspace.
         timeout_s: Seconds it has to end by itself.
+        reason: Why, for the history.
 
     Returns:
         What happened, as a sentence.
@@ -83,11 +88,18 @@ def stop_worker(ws: Workspace, timeout_s: float = 10.0) -> str:
         return "no worker runs here"
     _send(holder, signal.SIGTERM)
     if _ended(ws, holder, timeout_s):
+        _note(ws, "worker stop", reason)
         return f"the worker (PID {holder.pid}) has ended; a job under way goes on at its next start"
     _send(holder, getattr(signal, "SIGKILL", signal.SIGTERM))
     if not _ended(ws, holder, 5.0):
         raise EnvironmentFailed(f"the worker (PID {holder.pid}) cannot be ended", fix=f"look at it: ps -p {holder.pid}")
+    _note(ws, "worker stop", reason)
     return f"the worker (PID {holder.pid}) did not end within {timeout_s:g} s and was killed; its commits are kept"
+
+
+def _note(ws: Workspace, act: str, reason: str) -> None:
+    with contextlib.suppress(OSError):  # a full disk keeps nobody from stopping the worker
+        note_act(ws.state, act, ws.actor, reason=reason)
 
 
 def worker_command(ws: Workspace, env_name: str | None = None) -> list[str]:

@@ -22,6 +22,7 @@ from mobius_tui.cli.verbs.migrate import run_to_end, summary_lines
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.demo import DemoFacts, create_demo_workspace
 from mobius_tui.operations.options import default_options
+from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import ACTIVE, add_job, list_jobs
 from mobius_tui.store.pairs import Pair, list_pairs
@@ -49,6 +50,7 @@ def demo(call: Call, folder: str | None) -> int:
     init_workspace(root)
     ws = open_workspace(root, {"environment": call.env}, os.environ, who)
     call.log = ws.logs / "service.log"
+    note_act(ws.state, "demo", who)
     if has_terminal() and not call.json and not call.quiet and call.timeout is None:
         return _in_console(call, ws)
     return _as_text(call, ws, facts)

@@ -13,9 +13,10 @@ from mobius_tui.cli.layout import fitted, table
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.cli.verbs.status import job_sentence
 from mobius_tui.errors import BadInput
+from mobius_tui.operations.asking import ask_job
 from mobius_tui.operations.status import job_facts
 from mobius_tui.store.database import open_database, open_for_reading
-from mobius_tui.store.jobs import Job, ask, list_jobs
+from mobius_tui.store.jobs import Job, list_jobs
 from mobius_tui.system import clock
 from mobius_tui.system.locks import holder_of
 from mobius_tui.workspace import Workspace
@@ -67,34 +68,37 @@ def _how(job: Job) -> str:
 @click.command("pause")
 @takes_common_options
 @click.argument("job_id", type=int, metavar="ID")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @click.pass_obj
-def pause(call: Call, job_id: int) -> int:
+def pause(call: Call, job_id: int, reason: str) -> int:
     """Pause an operation; it keeps what it has and goes on with `mobius resume ID`."""
-    return _ask(call, job_id, "pause", "will pause after the batch it works on")
+    return _ask(call, job_id, "pause", reason, "will pause after the batch it works on")
 
 
 @click.command("resume")
 @takes_common_options
 @click.argument("job_id", type=int, metavar="ID")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @click.pass_obj
-def resume(call: Call, job_id: int) -> int:
+def resume(call: Call, job_id: int, reason: str) -> int:
     """Let a paused operation go on."""
-    return _ask(call, job_id, "run", "goes on")
+    return _ask(call, job_id, "run", reason, "goes on")
 
 
 @click.command("cancel")
 @takes_common_options
 @click.argument("job_id", type=int, metavar="ID")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
 @click.pass_obj
-def cancel(call: Call, job_id: int) -> int:
+def cancel(call: Call, job_id: int, reason: str) -> int:
     """End an operation; images that are finished are not decoded again."""
-    return _ask(call, job_id, "cancel", "will end after the batch it works on")
+    return _ask(call, job_id, "cancel", reason, "will end after the batch it works on")
 
 
-def _ask(call: Call, job_id: int, wanted: str, outcome: str) -> int:
+def _ask(call: Call, job_id: int, wanted: str, reason: str, outcome: str) -> int:
     ws = call.open(writes=True)
     with _existing_database(ws, job_id) as connection:
-        job = ask(connection, job_id, wanted, ws.actor)
+        job = ask_job(ws, connection, job_id, wanted, reason=reason)
     if job.state == "cancelled":
         outcome = "is cancelled"
     elif job.state in {"queued", "interrupted"} and wanted == "run" and holder_of(ws.worker_lock) is None:

@@ -29,13 +29,17 @@ def worker() -> None:
     """The background worker: it watches the folder and runs what consoles ask for."""
 
 
+_reason = click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+
+
 @worker.command("start")
 @takes_common_options
+@_reason
 @click.pass_obj
-def start(call: Call) -> int:
+def start(call: Call, reason: str) -> int:
     """Start the worker; it outlives this terminal. Harmless when it runs already."""
     ws = call.open(writes=True)
-    started = ensure_worker(ws, os.environ, call.env)
+    started = ensure_worker(ws, os.environ, call.env, reason=reason)
     _answer(call, ws, "started" if started else "runs already")
     return 0
 
@@ -58,11 +62,12 @@ def run(call: Call) -> int:
 
 @worker.command("stop")
 @takes_common_options
+@_reason
 @click.pass_obj
-def stop(call: Call) -> int:
+def stop(call: Call, reason: str) -> int:
     """End the worker; a job under way goes on at its next start."""
     ws = call.open(writes=True)
-    said = stop_worker(ws)
+    said = stop_worker(ws, reason=reason)
     if call.json:
         show_json({"running": False, "said": said})
     else:
@@ -72,12 +77,13 @@ def stop(call: Call) -> int:
 
 @worker.command("restart")
 @takes_common_options
+@_reason
 @click.pass_obj
-def restart(call: Call) -> int:
+def restart(call: Call, reason: str) -> int:
     """End the worker and start it again."""
     ws = call.open(writes=True)
-    call.say(stop_worker(ws))
-    ensure_worker(ws, os.environ, call.env)
+    call.say(stop_worker(ws, reason=reason))
+    ensure_worker(ws, os.environ, call.env, reason=reason)
     _answer(call, ws, "started")
     return 0
 

@@ -100,7 +100,8 @@ def run_job(
         summary = _dispatch(ws, connection, job, progress)
         _note_end(ws, connection, job, progress, summary)
     except Stopping:
-        progress.event("info", "stopping", "the process ends; the job goes on at the next start")
+        goes_on = "start it again to go on" if job.options.get("foreground") else "the job goes on at the next start"
+        progress.event("info", "stopping", f"the process ends; {goes_on}")
         update_job(connection, job.id, state="running")
         raise
     except Exception as error:

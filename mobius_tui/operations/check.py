@@ -112,7 +112,7 @@ def check_catalogue(catalogue: Path, library: Path, on_tick: Callable[[Tick], No
         str(item.get(side))
         for item in document.duplicates
         for side in ("duplicate", "original")
-        if item.get(side) not in named
+        if not isinstance(item.get(side), str) or item[side] not in named
     ]
     migration = document.migration or {}
     profile = migration.get("profile")

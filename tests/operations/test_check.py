@@ -45,6 +45,12 @@ def test_duplicates_that_name_no_entry(tmp_path: Path) -> None:
     assert found.stale_duplicates == ("old.png", "5", "None")
 
 
+def test_duplicates_that_name_something_else_than_a_path(tmp_path: Path) -> None:
+    duplicates = [{"duplicate": ["a.png"], "original": {"a": 1}, "status": ["exact"]}]
+    path = library(tmp_path, [{"path": "a.png"}, {"path": "sub/b.png"}], dhash_duplicates=duplicates)
+    assert check_catalogue(path, path.parent).stale_duplicates == ("['a.png']", "{'a': 1}")
+
+
 def test_what_cannot_be_looked_at_is_not_missing(tmp_path: Path) -> None:
     path = library(tmp_path, [{"path": "a.png"}, {"path": "sub/b.png"}, {"path": "loop/x.png"}, {"path": "a.png/x"}])
     (path.parent / "loop").symlink_to("loop")

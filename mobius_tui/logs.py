@@ -10,6 +10,9 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+LEVELS = ("debug", "info", "warning", "error")
+"""Levels, least first."""
+
 SERVICE_LOG = "service.log"
 """The worker's own log in the folder of the logs."""
 
@@ -26,15 +29,17 @@ class JsonLog:
     Args:
         path: The file; appended to, its folder made when missing.
         rotate: Whether it is rotated by size.
+        least: Records below this level are left out.
 
     Attributes:
         dropped: Records that could not be written whole.
     """
 
-    def __init__(self, path: Path, *, rotate: bool = False) -> None:
+    def __init__(self, path: Path, *, rotate: bool = False, least: str = "debug") -> None:
         self.path = path
         self.dropped = 0
         self._rotate = rotate
+        self._left_out = LEVELS[: LEVELS.index(least)]
         self._torn = False
         self._guard = threading.Lock()
 
@@ -48,6 +53,8 @@ class JsonLog:
         fields: Mapping[str, object] | None = None,
     ) -> None:
         """Append one record; on an error it is dropped and counted."""
+        if level in self._left_out:
+            return
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": level,

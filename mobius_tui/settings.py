@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
+from mobius_tui.logs import LEVELS
 from mobius_tui.text import visible
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -43,7 +44,7 @@ class Settings:
     themes: str = _setting("themes", "folder of the colour themes")
     state_dir: str = _setting(".mobius", "folder of database, journal and locks")
     retention_days: int = _setting(30, "days every backup is kept", alias="RETENTION_DAYS")
-    log_level: str = _setting("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+    log_level: str = _setting("info", "least level that the log files hold", choices=LEVELS)
     profile: str = _setting("exact", "how images are decoded", choices=("exact", "fast"))
     threshold: int = _setting(10, "largest Hamming distance of a candidate pair, bits")
     max_failure_rate: float = _setting(0.05, "share of failed or missing images that stops a publication")

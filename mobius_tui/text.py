@@ -36,18 +36,6 @@ def counted(number: int, noun: str = "image") -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def csv_cell(text: str) -> str:
-    """The text with a quote before it when a spreadsheet would run it as a formula.
-
-    Args:
-        text: A cell's value.
-
-    Returns:
-        The cell, starting with ``'`` where it started with one of ``= + - @`` or a tab or carriage return.
-    """
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
 def human_bytes(count: float) -> str:
     """A size for people, like ``1.2 MB``; count in bytes, powers of 1000."""
     for unit in ("B", "kB", "MB", "GB"):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobius_tui import logs
-from mobius_tui.logs import KEPT, JsonLog
+from mobius_tui.logs import KEPT, LEVELS, JsonLog
 
 HOSTILE = "deck[@click=app.quit]\x1b[2J\u202e\n\udcff.png"
 
@@ -114,3 +114,11 @@ def test_processes_do_not_tear_each_others_lines(tmp_path, size):
     found = records(path)
     assert len(found) == 400
     assert all(record["message"] == record["component"] * size for record in found)
+
+
+def test_records_below_the_least_level_are_left_out(tmp_path: Path) -> None:
+    log = JsonLog(tmp_path / "run.log", least="warning")
+    for level in LEVELS:
+        log.write(level, "t", "e", "m")
+    assert [json.loads(line)["level"] for line in log.path.read_text().splitlines()] == ["warning", "error"]
+    assert log.dropped == 0

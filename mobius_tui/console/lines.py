@@ -115,14 +115,6 @@ def merge(spans: Sequence[Span]) -> Line:
     return tuple(joined)
 
 
-def spread(left: Line, right: Line, width: int) -> Line:
-    """Both lines on one of ``width`` cells, the second at the right edge; it goes when there is no room."""
-    gap = width - width_of(left) - width_of(right)
-    if gap < 1:
-        return clip(left, width)
-    return merge([*left, (" " * gap, ""), *right])
-
-
 def columns(parts: Sequence[Span], gap: int = 2) -> Line:
     """Spans with a gap between them; empty ones take no room."""
     spans: list[Span] = []

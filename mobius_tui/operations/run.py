@@ -93,7 +93,8 @@ def run_job(
         EnvironmentFailed: Not even the job's end could be written to the database.
     """
     # a row's name for its run is text from outside: it never leads out of the folder of the logs
-    log = JsonLog(ws.logs / f"{job.run_id if _PLAIN_NAME.fullmatch(job.run_id) else f'job-{job.id}'}.log")
+    name = job.run_id if _PLAIN_NAME.fullmatch(job.run_id) else f"job-{job.id}"
+    log = JsonLog(ws.logs / f"{name}.log", least=ws.settings.log_level)
     progress = StoreProgress(connection, job, log, stopping=stopping, on_tick=on_tick, mirror=mirror)
     try:
         progress.event("info", "start", f"{job.kind} started by {job.requested_by}", options=dict(job.options))

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mobius_tui.logs import LEVELS
 from mobius_tui.store.values import json_object, moment, text
 from mobius_tui.system import clock
-
-LEVELS = ("debug", "info", "warning", "error")
-"""Levels, least first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,12 +65,3 @@ def write_worker(connection: sqlite3.Connection, row: WorkerRow) -> None:
         f"INSERT OR REPLACE INTO worker(id, {_COLUMNS}) VALUES(1, {marks})",
         tuple(getattr(row, name) for name in WorkerRow.__dataclass_fields__),
     )
-
-
-def update_worker(connection: sqlite3.Connection, **values: object) -> None:
-    """Change some columns of the row."""
-    if not values.keys() <= WorkerRow.__dataclass_fields__.keys():
-        raise ValueError(f"no worker columns: {sorted(values.keys() - WorkerRow.__dataclass_fields__.keys())}")
-    connection.execute(
-        f"UPDATE worker SET {', '.join(f'{n} = ?' for n in values)} WHERE id = 1", tuple(values.values())
-    )

@@ -47,7 +47,7 @@ class Service:
     def __init__(self, ws: Workspace, stop: StopRequest) -> None:
         self._ws = ws
         self._stop = stop
-        self._log = JsonLog(ws.logs / SERVICE_LOG, rotate=True)
+        self._log = JsonLog(ws.logs / SERVICE_LOG, rotate=True, least=ws.settings.log_level)
         self._row = RowKeeper()
         self._database = LiveDatabase(ws.database)
         self._runner = JobRunner(ws, self._log, stop, self._job_ended)

@@ -18,7 +18,6 @@ from mobius_tui.console.lines import (
     merge,
     outside,
     plain,
-    spread,
     width_of,
     wrap,
 )
@@ -109,12 +108,6 @@ def test_wrap_says_that_something_was_cut():
 
 def test_columns_leave_out_what_is_empty():
     assert plain(columns([("a", ""), ("", "ok"), ("b", "")])) == "a  b"
-
-
-def test_spread_drops_the_right_side_when_there_is_no_room():
-    left, right = (("left", ""),), (("right", ""),)
-    assert plain(spread(left, right, 12)) == "left   right"
-    assert plain(spread(left, right, 6)) == "left  "
 
 
 def test_every_ascii_mark_is_one_ascii_character():

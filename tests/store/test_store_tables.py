@@ -7,7 +7,6 @@ import sqlite3
 import threading
 from pathlib import Path
 
-import pytest
 from known_files import all_files
 
 from mobius_tui.store.database import open_database, open_for_reading, writing
@@ -34,7 +33,7 @@ from mobius_tui.store.pairs import (
 )
 from mobius_tui.store.scan import Seen, count_pending, former_files, pending_files, vanished_contents
 from mobius_tui.store.snapshot import count_low_confidence, read_snapshot
-from mobius_tui.store.worker_row import WorkerRow, read_worker, update_worker, write_worker
+from mobius_tui.store.worker_row import WorkerRow, read_worker, write_worker
 
 HOSTILE = "[@click=app.quit]a[/] \x1b[31m \u202e\n.png"
 
@@ -147,11 +146,8 @@ def test_the_worker_has_one_row(connection: sqlite3.Connection) -> None:
     assert read_worker(connection) is None
     row = WorkerRow("t", 1, "0", "h", 2, 1.0, "idle", "w", None, None, None, None, "")
     write_worker(connection, row)
-    write_worker(connection, dataclasses.replace(row, pid=2))
-    update_worker(connection, note=HOSTILE, images=5)
+    write_worker(connection, dataclasses.replace(row, pid=2, note=HOSTILE, images=5))
     assert read_worker(connection) == dataclasses.replace(row, pid=2, note=HOSTILE, images=5)
-    with pytest.raises(ValueError, match="nothing"):
-        update_worker(connection, nothing=1)
 
 
 def test_a_snapshot_is_consistent_while_others_write(connection: sqlite3.Connection, database: Path) -> None:

@@ -15,8 +15,9 @@ import click
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.output import flush, reader_has_left, show, show_json, show_json_line
 from mobius_tui.errors import BadInput, MobiusError
+from mobius_tui.logs import LEVELS
 from mobius_tui.store.database import data_version, open_for_reading
-from mobius_tui.store.events import LEVELS, Event, list_events
+from mobius_tui.store.events import Event, list_events
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace

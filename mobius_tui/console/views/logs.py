@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.events import event_detail, event_line_with_source, event_words
 from mobius_tui.console.views.view import View, no_head
-from mobius_tui.store.events import LEVELS, Event
+from mobius_tui.logs import LEVELS
+from mobius_tui.store.events import Event
 
 
 def logs_view(level: str) -> View:

@@ -7,7 +7,7 @@ import random
 
 from PIL import Image
 
-from mobius_tui.operations.demo_art.brush import Colour, Pen, darker, fade, glow, lighter, mix
+from mobius_tui.operations.demo_art.brush import Colour, Pen, darker, fade, lighter, mix
 from mobius_tui.operations.demo_art.emblems import put
 
 _SKIES: dict[str, list[tuple[Colour, Colour]]] = {
@@ -118,9 +118,3 @@ def scene(kind: str, width: int, height: int, seed: str) -> Image.Image:
             p.disc(x + part * 0.04, y + 0.012 * (part % 2), 0.05, 0.022, fill=cloud)
     (_water if kind in {"sea", "storm"} else _land)(picture, rng, kind, foot)
     return picture.reduce(2)
-
-
-def sphere(size: int, colour: Colour) -> Image.Image:
-    """A shaded square patch, light at its upper left, for balls and discs."""
-    wide = glow(size * 2, size * 2, lighter(colour, 0.5), darker(colour, 0.4))
-    return wide.crop((size * 2 // 5, size * 2 // 5, size * 2 // 5 + size, size * 2 // 5 + size))

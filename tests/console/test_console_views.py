@@ -20,7 +20,7 @@ from mobius_tui.console.views.metrics import METRICS, metrics_of
 from mobius_tui.console.views.migration import MIGRATION, percent
 from mobius_tui.console.views.review import REVIEW
 from mobius_tui.console.views.view import brief_seconds, short_time
-from mobius_tui.store.events import LEVELS
+from mobius_tui.logs import LEVELS
 
 VIEWS = (BACKUPS, MIGRATION, METRICS, REVIEW, logs_view("debug"), JOBS)
 COUNT = st.integers(0, 10**9)

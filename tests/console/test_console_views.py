@@ -172,3 +172,16 @@ def test_the_header_keeps_environment_and_read_only_to_the_last():
 def test_new_images_show_in_the_header():
     snapshot = running(store=store(worker=replace(WORKER, unhashed=3)))
     assert "library 12,482 (3 new)" in plain(header_line(snapshot, NOW, 160, UNICODE))
+
+
+def test_details_are_words_in_one_column():
+    options = {"export_low_conf": False, "backup": True, "input": None}
+    finished = job(options=options, summary={"exact_duplicates": 8, "failures": {"truncated": 2}})
+    rows = [label + text for label, text in JOBS.detail(finished, running())]
+    assert rows[-5:] == [
+        "option export low conf   no",
+        "option backup            yes",
+        "option input             –",
+        "result exact duplicates  8",
+        "result failures          truncated 2",
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,9 +16,16 @@ Detail = tuple[str, str]
 
 
 def labelled(label: str, value: object) -> Detail:
-    """A detail whose value comes from outside; a dash for an empty one."""
-    text = "–" if value is None or value == "" else outside(value)
-    return f"{outside(label):<18}  ", text
+    """A detail whose value comes from outside, in words: a dash for an empty one, yes and no, counts by name."""
+    return f"{outside(label).replace('_', ' '):<23}  ", outside(_worded(value))
+
+
+def _worded(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{name} {count}" for name, count in value.items())
+    return "–" if value is None or value == "" else str(value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ class LiveHasher:
             for results in self._results(connection, ready, setup, go_on):
                 images += len(results)
                 pairs += self._settle(connection, results, former, told)
-                if not go_on():
+                if not go_on() or is_migrating(connection):  # by a verb: both would decode the same images
                     told.close(connection)
                     return Hashed(images, pairs, again=True)
         told.close(connection)

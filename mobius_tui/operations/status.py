@@ -16,7 +16,7 @@ from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
 from mobius_tui.store.database import open_for_reading
-from mobius_tui.store.jobs import Job, list_jobs
+from mobius_tui.store.jobs import Job, recent_jobs
 from mobius_tui.store.pairs import count_pairs
 from mobius_tui.store.snapshot import count_low_confidence
 from mobius_tui.store.worker_row import WorkerRow, read_worker
@@ -144,7 +144,7 @@ def read_status(ws: Workspace) -> Status:
         connection = open_for_reading(ws.database)
         if connection is not None:
             with contextlib.closing(connection):
-                jobs, row = list_jobs(connection, limit=100), read_worker(connection)
+                jobs, row = recent_jobs(connection, 100), read_worker(connection)
                 waiting, low = count_pairs(connection), count_low_confidence(connection)
         known = True
     except MobiusError as error:

@@ -145,6 +145,16 @@ def list_jobs(connection: sqlite3.Connection, *, active_only: bool = False, limi
     return [_job(row) for row in rows]
 
 
+def recent_jobs(connection: sqlite3.Connection, limit: int) -> list[Job]:
+    """The latest jobs and all that are not over, newest first."""
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM jobs WHERE state IN {ACTIVE} OR id IN (SELECT id FROM jobs ORDER BY id DESC LIMIT ?)"
+        " ORDER BY id DESC",
+        (limit,),
+    ).fetchall()
+    return [_job(row) for row in rows]
+
+
 def claim_next(connection: sqlite3.Connection, owner: str) -> Job | None:
     """Take the oldest queued job, or one of the worker's whose process died.
 

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from mobius_tui.store.events import Event, list_events
-from mobius_tui.store.jobs import Job, list_jobs
+from mobius_tui.store.jobs import Job, recent_jobs
 from mobius_tui.store.metrics import Figures, read_figures
 from mobius_tui.store.pairs import Pair, count_pairs, list_pairs
 from mobius_tui.store.worker_row import WorkerRow, read_worker
@@ -17,7 +17,7 @@ class StoreSnapshot:
     """The state of the database at one moment.
 
     Attributes:
-        jobs: The latest 30, newest first; the active ones are among them.
+        jobs: The latest 30 and all that are not over, newest first.
         events: The latest 200, oldest first.
         pairs: The first 500 waiting pairs, most confident first.
         waiting: How many pairs wait.
@@ -47,7 +47,7 @@ def read_snapshot(connection: sqlite3.Connection, now: float) -> StoreSnapshot:
     try:
         return StoreSnapshot(
             worker=read_worker(connection),
-            jobs=tuple(list_jobs(connection, limit=30)),
+            jobs=tuple(recent_jobs(connection, 30)),
             events=tuple(list_events(connection, limit=200)),
             pairs=tuple(list_pairs(connection)),
             waiting=count_pairs(connection),

@@ -51,11 +51,13 @@ class LiveSync:
         Returns:
             Whether a job was added to the worker's own queue.
         """
+        if self._ws.settings.sync != "live":
+            return False
         under_way = _is_under_way(connection)
         if self._asked_at is not None and not under_way:
             self._due = self._clock() + max(_SPACING_S, _SHARE * (self._clock() - self._asked_at))
             self._asked_at = None
-        if not self._changed or self._ws.settings.sync != "live" or self._clock() < self._due:
+        if not self._changed or self._clock() < self._due:
             return False
         if under_way or read_meta(connection, FIRST_RUN) is None or count_pending(connection):
             return False

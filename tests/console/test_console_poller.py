@@ -110,13 +110,23 @@ def test_a_corrupt_database_is_a_sentence_and_it_recovers(ws, database):
     assert poller.look().problem == ""
 
 
-def test_a_row_that_cannot_be_understood_does_not_end_the_thread(ws, database):
+def test_a_damaged_row_costs_only_itself(ws, database):
     poller = Poller(ws)
-    poller.look()
     job = add_job(database, "migrate", {}, "ada")
-    database.execute("UPDATE jobs SET options = 'no json' WHERE id = ?", (job.id,))
-    assert "cannot be understood" in poller.look().problem
-    database.execute("UPDATE jobs SET options = '{}' WHERE id = ?", (job.id,))
+    database.execute("UPDATE jobs SET options = 'no json', total = 'many' WHERE id = ?", (job.id,))
+    found = poller.look()
+    assert (found.problem, found.jobs[0].total, found.jobs[0].options) == ("", None, {})
+
+
+def test_a_state_that_cannot_be_understood_does_not_end_the_thread(ws, database, monkeypatch):
+    def odd(*_):
+        raise KeyError("of a later version")
+
+    poller = Poller(ws)
+    with monkeypatch.context() as patch:
+        patch.setattr(poller_module, "read_snapshot", odd)
+        assert "cannot be understood" in poller.look().problem
+    add_job(database, "migrate", {}, "ada")
     assert poller.look().problem == ""
 
 

@@ -130,6 +130,24 @@ def test_it_stops_between_batches(ws: Workspace, connection: sqlite3.Connection,
     assert follow(ws, connection, hasher) == 7 - done.images
 
 
+def test_a_migration_that_a_verb_starts_meanwhile_does_the_rest(
+    ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher
+) -> None:
+    migrate(ws, connection)
+    follow(ws, connection, hasher)
+    for number in range(20, 27):
+        picture(number).save(ws.library / f"n{number}.png")
+        os.utime(ws.library / f"n{number}.png", (1, 1))
+    scan_library(ws, connection, lambda change: None)
+
+    def go_on() -> bool:
+        add_job(connection, "migrate", {}, "ann", owner=process_token())
+        return True
+
+    done = hasher.hash_pending(connection, go_on)
+    assert done.again and 0 < done.images < 7
+
+
 def test_a_touched_file_is_read_but_not_decoded(
     ws: Workspace, connection: sqlite3.Connection, hasher: LiveHasher
 ) -> None:

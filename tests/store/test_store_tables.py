@@ -22,6 +22,7 @@ from mobius_tui.store.images import (
     keep_files,
     keep_fingerprints,
 )
+from mobius_tui.store.jobs import add_job, finish_job
 from mobius_tui.store.pairs import (
     Pair,
     count_pairs,
@@ -34,6 +35,7 @@ from mobius_tui.store.pairs import (
 from mobius_tui.store.scan import Seen, count_pending, former_files, pending_files, vanished_contents
 from mobius_tui.store.snapshot import count_low_confidence, read_snapshot
 from mobius_tui.store.worker_row import WorkerRow, read_worker, write_worker
+from mobius_tui.system.processes import process_token
 
 HOSTILE = "[@click=app.quit]a[/] \x1b[31m \u202e\n.png"
 
@@ -148,6 +150,14 @@ def test_the_worker_has_one_row(connection: sqlite3.Connection) -> None:
     write_worker(connection, row)
     write_worker(connection, dataclasses.replace(row, pid=2, note=HOSTILE, images=5))
     assert read_worker(connection) == dataclasses.replace(row, pid=2, note=HOSTILE, images=5)
+
+
+def test_a_snapshot_has_every_job_that_is_not_over(connection: sqlite3.Connection) -> None:
+    running = add_job(connection, "migrate", {}, "ann", owner=process_token())
+    for _ in range(40):
+        finish_job(connection, add_job(connection, "backup", {}, "bob").id, "done", 0, "", {})
+    shown = read_snapshot(connection, 0.0).jobs
+    assert [job.id for job in shown] == [*range(running.id + 40, running.id + 10, -1), running.id]
 
 
 def test_a_snapshot_is_consistent_while_others_write(connection: sqlite3.Connection, database: Path) -> None:

@@ -248,6 +248,23 @@ def test_following_shows_what_comes_once_each(ws: Path) -> None:
     assert process.returncode == 143
 
 
+def test_following_goes_on_with_a_database_made_anew(ws: Path) -> None:
+    database = ws / ".mobius" / "mobius.db"
+    connection = open_database(database)
+    add_event(connection, "info", "test", "hello", "before")
+    process = start("logs", "-f", "--workspace", ws)
+    assert process.stdout is not None
+    assert b"before" in process.stdout.readline()
+    connection.close()
+    for path in database.parent.glob("mobius.db*"):
+        path.unlink()
+    connection = open_database(database)
+    add_event(connection, "info", "test", "hello", "after")
+    assert b"after" in process.stdout.readline()
+    process.terminate()
+    finish(process)
+
+
 def test_following_waits_for_a_database_to_come(ws: Path) -> None:
     process = start("logs", "-f", "--workspace", ws)
     connection = open_database(ws / ".mobius" / "mobius.db")

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from running_verbs import Mobius, draw, tree
 
+from mobius_tui.logs import JsonLog
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import add_job, find_job, finish_job, list_jobs, update_job
 from mobius_tui.system.locks import catalogue_lock
@@ -229,6 +230,17 @@ def test_jobs_shows_who_asked_however_long_the_state_is(mobius: Mobius, ws: Path
     assert max(map(len, lines)) <= 80
     assert "  berta" in lines[2] and "900,000/1,000,000" in lines[2]
     assert "  xxxxxxxxxxx~  failed, exit 2" in lines[1]
+
+
+def test_logs_without_a_database_are_the_ends_of_the_files(mobius: Mobius, ws: Path) -> None:
+    for name in ("a", "b"):
+        log = JsonLog(ws / "logs" / f"{name}.log")
+        for number in range(5):
+            log.write("info", "test", "e", f"{name}{number}")
+    (ws / "logs" / "b.log").open("ab").write(b"[" * 100_000 + b"\n\xff\n")
+    assert [record["message"] for record in mobius("logs", "-n", "6", "--workspace", ws, "--json").json][-1] == "b4"
+    assert len(mobius("logs", "-n", "6", "--workspace", ws, "--json").json) == 6
+    assert mobius("logs", "-n", "0", "--workspace", ws, "--json").json == []
 
 
 def test_history_has_who_when_why_and_hashes(mobius: Mobius, ws: Path) -> None:

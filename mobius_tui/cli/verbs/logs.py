@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -82,7 +83,9 @@ def _from_files(ws: Workspace, level: str, run_id: str, lines: int) -> list[Even
     else:
         paths = sorted(ws.logs.glob("*.log")) if ws.logs.is_dir() else []
     wanted = LEVELS[LEVELS.index(level) :]
-    found = [event for path in paths for event in _read_log(path) if event.level in wanted]
+    found: list[Event] = []
+    for path in paths:  # the end of each: years of logs need not fit in memory
+        found += deque((event for event in _read_log(path) if event.level in wanted), maxlen=lines)
     found.sort(key=lambda event: event.at)
     return found[-lines:] if lines else []
 
@@ -91,27 +94,38 @@ def _read_log(path: Path) -> Iterator[Event]:
     """The records of a log file; lines that are none are passed over."""
     if not path.is_file():
         return
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        for line in file:
+            event = _event(line)
+            if event is not None:
+                yield event
+
+
+def _event(line: bytes) -> Event | None:
+    """A line of a log file as an event; None when it is none."""
     try:
-        data = path.read_bytes()
-    except OSError:
-        return
-    for line in data.splitlines():
-        with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-            record = json.loads(line)
-            at = datetime.fromisoformat(record["time"]).timestamp()
-            level, component, run_id, event, message = (
-                str(record.get(name, "")) for name in ("level", "component", "run", "event", "message")
-            )
-            yield Event(0, at, level, component, run_id, event, message, dict(record.get("fields", {})))
+        record = json.loads(line)
+        at = datetime.fromisoformat(record["time"]).timestamp()
+        level, component, run_id, event, message = (
+            str(record.get(name, "")) for name in ("level", "component", "run", "event", "message")
+        )
+        return Event(0, at, level, component, run_id, event, message, dict(record.get("fields", {})))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        return None
 
 
 def _follow(ws: Workspace, level: str, run_id: str, after: int) -> Iterator[Event]:
-    """New events as they come; waits for the database where there is none yet."""
+    """New events as they come; waits for the database where there is none yet, and goes on with one made anew."""
     connection: sqlite3.Connection | None = None
+    file = _identity(ws.database)
     seen = -1
     try:
         while not reader_has_left():
+            if connection is not None and _identity(ws.database) not in {file, None}:
+                connection.close()
+                connection, seen, after = None, -1, 0
             if connection is None:
+                file = _identity(ws.database)
                 with contextlib.suppress(MobiusError):
                     connection = open_for_reading(ws.database)
             if connection is not None:
@@ -125,6 +139,15 @@ def _follow(ws: Workspace, level: str, run_id: str, after: int) -> Iterator[Even
     finally:
         if connection is not None:
             connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a name leads to; None when there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _facts(event: Event) -> dict[str, object]:

@@ -145,11 +145,8 @@ def _start(kind: str) -> StoreCall:
     def call(ws: Workspace, connection: sqlite3.Connection, _: Snapshot) -> str:
         from mobius_tui.operations.options import default_options
 
-        for job in list_jobs(connection, active_only=True):
-            if job.kind in HASHING:
-                raise BadInput(f"{job.kind} {job.id} of {outside(job.requested_by)} is {job.state} already")
         options = replace(default_options(ws), dry_run=kind == "dry-run").to_json()
-        return _said(add_job(connection, kind, options, ws.actor))
+        return _said(add_job(connection, kind, options, ws.actor, alone=HASHING))
 
     return call
 

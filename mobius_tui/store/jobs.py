@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from mobius_tui.store.database import writing
 from mobius_tui.store.values import json_object, moment, number, text, whole
 from mobius_tui.system import clock
 from mobius_tui.system.processes import is_alive
+from mobius_tui.text import visible
 
 ACTIVE = ("queued", "running", "paused")
 """States of a job that is not over."""
@@ -79,6 +80,7 @@ def add_job(
     *,
     reason: str = "",
     owner: str = "",
+    alone: Collection[str] = (),
 ) -> Job:
     """Ask for a job, or note one that this process runs itself.
 
@@ -89,12 +91,22 @@ def add_job(
         requested_by: The actor.
         reason: Why, in words.
         owner: Token of the process that runs it at once; empty puts it in the worker's queue.
+        alone: Kinds of which none may be under way or waiting.
 
     Returns:
         The row.
+
+    Raises:
+        BadInput: There is a job of such a kind.
     """
     at = clock.now()
     with writing(connection):
+        for other in list_jobs(connection, active_only=True) if alone else ():
+            if other.kind in alone:
+                raise BadInput(
+                    f"{other.kind} {other.id} of {visible(other.requested_by)} is {other.state} already",
+                    fix=f"`mobius cancel {other.id}` ends it",
+                )
         run_id = _free_run_id(connection, kind, at)
         if owner:
             options = {**options, "foreground": True}

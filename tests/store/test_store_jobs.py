@@ -27,6 +27,20 @@ from mobius_tui.system.processes import process_token
 DEAD = "boot:1:1"
 
 
+def test_one_of_a_kind_is_asked_for_at_a_time(connection: sqlite3.Connection) -> None:
+    """Two consoles may press the key at once: the look and the row are one transaction."""
+    first = add_job(connection, "migrate", {}, "ann", alone=("migrate", "dry-run"))
+    with pytest.raises(BadInput, match="migrate 1 of ann is queued already"):
+        add_job(connection, "dry-run", {}, "bob", alone=("migrate", "dry-run"))
+    assert add_job(connection, "backup", {}, "bob", alone=("backup",)).state == "queued"
+    finish_job(connection, first.id, "done", 0, "", {})
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    add_job(connection, "dry-run", {}, "bob", alone=("migrate", "dry-run"))
+    connection.set_trace_callback(None)
+    assert asked[0] == "BEGIN IMMEDIATE" and [text[:6] for text in asked].count("COMMIT") == 1
+
+
 def test_a_job_is_claimed_once_in_order(connection: sqlite3.Connection) -> None:
     first = add_job(connection, "migrate", {"a": 1}, "ann")
     second = add_job(connection, "dry-run", {}, "bob")

@@ -24,7 +24,7 @@ from mobius_tui.operations.demo import DemoFacts, create_demo_workspace
 from mobius_tui.operations.options import default_options
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_database
-from mobius_tui.store.jobs import ACTIVE, add_job, list_jobs
+from mobius_tui.store.jobs import add_job
 from mobius_tui.store.pairs import Pair, list_pairs
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
@@ -79,10 +79,9 @@ def _in_console(call: Call, ws: Workspace) -> int:
     from mobius_tui.worker.control import ensure_worker
 
     ensure_worker(ws, os.environ, call.env)
-    with contextlib.closing(open_database(ws.database)) as connection:
-        busy = any(job.kind == "migrate" and job.state in ACTIVE for job in list_jobs(connection))
-        if not busy:
-            add_job(connection, "migrate", default_options(ws).to_json(), ws.actor, reason="demo")
+    # refused when one is under way already
+    with contextlib.closing(open_database(ws.database)) as connection, contextlib.suppress(BadInput):
+        add_job(connection, "migrate", default_options(ws).to_json(), ws.actor, reason="demo", alone=("migrate",))
     return call.console(ws)
 
 

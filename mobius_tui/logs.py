@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import threading
@@ -30,15 +31,17 @@ class JsonLog:
         path: The file; appended to, its folder made when missing.
         rotate: Whether it is rotated by size.
         least: Records below this level are left out.
+        within: A folder that has to be there: a workspace that was removed is not made anew by its log.
 
     Attributes:
         dropped: Records that could not be written whole.
     """
 
-    def __init__(self, path: Path, *, rotate: bool = False, least: str = "debug") -> None:
+    def __init__(self, path: Path, *, rotate: bool = False, least: str = "debug", within: Path | None = None) -> None:
         self.path = path
         self.dropped = 0
         self._rotate = rotate
+        self._within = within
         self._left_out = LEVELS[: LEVELS.index(least)]
         self._torn = False
         self._guard = threading.Lock()
@@ -71,8 +74,11 @@ class JsonLog:
                 self.dropped += 1
 
     def _append(self, line: bytes) -> None:
+        if self._within is not None and not self._within.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self._within))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+        flags |= getattr(os, "O_NONBLOCK", 0)  # a pipe in its place must not make the work wait
         descriptor = os.open(self.path, flags, 0o640)
         try:
             # One write a record: with O_APPEND several processes do not tear each other's lines.

@@ -6,6 +6,7 @@ Standard library only: rollback and guard read these before anything third-party
 from __future__ import annotations
 
 import math
+import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -312,9 +313,17 @@ def _nearest(name: str, known: Sequence[str]) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
+_LARGEST_TOML = 1_000_000
+
+
 def _read_toml(path: Path) -> Mapping[str, object]:
     shown = visible(str(path))
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise BadInput(f"{TOML_NAME} is not a regular file", where=shown)
+        if status.st_size > _LARGEST_TOML:
+            raise BadInput(f"{TOML_NAME} is larger than {_LARGEST_TOML:,} bytes", where=shown)
         data = path.read_bytes()
     except FileNotFoundError:
         return {}

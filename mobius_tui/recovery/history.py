@@ -6,9 +6,11 @@ import contextlib
 import errno
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system import clock
 
 HISTORY_NAME = "history.jsonl"
@@ -53,8 +55,12 @@ def note_act(
         "details": dict(details or {}),
     }
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    for name in ("O_NOFOLLOW", "O_NONBLOCK"):  # a symlink or a pipe put in its place is no history
+        flags |= getattr(os, name, 0)
     descriptor = os.open(state / HISTORY_NAME, flags, 0o640)
     try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "the history is not a regular file", str(state / HISTORY_NAME))
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)
         torn = os.read(descriptor, 1) not in {b"", b"\n"}
@@ -83,7 +89,7 @@ def _sync_folder(folder: Path) -> None:
 def read_history(state: Path, limit: int = 200) -> list[dict[str, object]]:
     """The latest acts, oldest first; lines torn by a crash are left out."""
     try:
-        lines = (state / HISTORY_NAME).read_bytes().splitlines()
+        lines = read_whole(state / HISTORY_NAME).data.splitlines()
     except FileNotFoundError:
         return []
     acts: list[dict[str, object]] = []

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -64,7 +66,7 @@ class FileLock:
             EnvironmentFailed: The lock file cannot be opened, or the filesystem has no locks.
         """
         try:
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o640)
+            descriptor = _opened(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise EnvironmentFailed(
                 f"the lock cannot be opened: {error.strerror}",
@@ -107,6 +109,23 @@ class FileLock:
         """Whether this object holds the lock."""
         return self._descriptor is not None
 
+    @property
+    def lost(self) -> bool:
+        """Whether the lock is held on a file that its path no longer names: nobody else can see it any more."""
+        return self._descriptor is not None and not _is_file(self._descriptor, self.path)
+
+
+def _is_file(descriptor: int, path: Path) -> bool:
+    """Whether a path still names the open file; unknown counts as yes."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    opened = os.fstat(descriptor)
+    return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+
 
 def holder_of(path: Path) -> Holder | None:
     """Who holds the lock of a file now.
@@ -118,7 +137,7 @@ def holder_of(path: Path) -> Holder | None:
         The holder, ``Holder("?", ...)`` when held by one who left no name; None when it is free.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+        descriptor = _opened(path, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -183,6 +202,17 @@ def taken_error(path: Path) -> Held:
         f" for {visible(holder.purpose)} (PID {holder.pid})",
         fix="wait for it, or see `mobius jobs`",
     )
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open a lock file: never what a symlink put in its place leads to, and never a pipe, which would wait for ever."""
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags, 0o640)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return descriptor
 
 
 def _try_lock(descriptor: int, *, shared: bool = False) -> bool:

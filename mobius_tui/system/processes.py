@@ -93,8 +93,10 @@ def start_detached(arguments: Sequence[str], cwd: Path, environ: Mapping[str, st
     Raises:
         OSError: The program or the file cannot be opened.
     """
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
     with os.fdopen(os.open(output, flags, 0o640), "ab") as sink:
+        if sys.platform != "win32":
+            os.set_blocking(sink.fileno(), True)  # opening a pipe nobody reads fails; a slow disk is waited for
         options: dict[str, object] = {"start_new_session": True}
         if sys.platform == "win32":
             options = {"creationflags": 0x00000008 | 0x00000200}  # DETACHED_PROCESS, CREATE_NEW_PROCESS_GROUP

@@ -351,6 +351,6 @@ def settle_interrupted(connection: sqlite3.Connection, who: str) -> int:
     closed = 0
     for job in list_jobs(connection, active_only=True):
         if job.state == "interrupted" and job.options.get("foreground"):
-            finish_job(connection, job.id, "failed", 130, f"its process was killed; continued by {who}", {})
+            finish_job(connection, job.id, "cancelled", 130, f"its process was killed; continued by {who}", {})
             closed += 1
     return closed

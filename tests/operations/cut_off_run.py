@@ -18,8 +18,9 @@ from mobius_tui.workspace import open_workspace
 
 
 def kill_after(batches):
-    """End this process by SIGKILL right after so many commits."""
-    real = hashing.keep_outcomes
+    """End this process by SIGKILL right after so many commits, each of a whole batch however slow the machine is."""
+    real, in_batches = hashing.keep_outcomes, hashing.in_batches
+    hashing.in_batches = lambda outcomes, size: in_batches(outcomes, size, 3600.0)
     kept = 0
 
     def keep(*arguments, **named):

@@ -71,7 +71,7 @@ def test_killed_job_is_closed_by_the_next_one(make_workspace, run, store):
     (interrupted,) = list_jobs(store(ws))
     assert interrupted.state == "interrupted"
     run(ws)
-    assert [job.state for job in list_jobs(store(ws))] == ["done", "failed"]
+    assert [job.state for job in list_jobs(store(ws))] == ["done", "cancelled"]
 
 
 def test_cancelled_run_keeps_its_batches(make_workspace, run, store):

@@ -94,7 +94,7 @@ def run_job(
     """
     # a row's name for its run is text from outside: it never leads out of the folder of the logs
     name = job.run_id if _PLAIN_NAME.fullmatch(job.run_id) else f"job-{job.id}"
-    log = JsonLog(ws.logs / f"{name}.log", least=ws.settings.log_level)
+    log = JsonLog(ws.logs / f"{name}.log", least=ws.settings.log_level, within=ws.root)
     progress = StoreProgress(connection, job, log, stopping=stopping, on_tick=on_tick, mirror=mirror)
     try:
         progress.event("info", "start", f"{job.kind} started by {job.requested_by}", options=dict(job.options))

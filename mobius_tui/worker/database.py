@@ -6,7 +6,9 @@ import contextlib
 import sqlite3
 from pathlib import Path
 
+from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.store.database import open_database
+from mobius_tui.text import visible
 
 
 class LiveDatabase:
@@ -29,11 +31,13 @@ class LiveDatabase:
         """The open connection; ``opened`` counts up when it is a new one.
 
         Raises:
-            EnvironmentFailed: The database cannot be opened now.
+            EnvironmentFailed: The database cannot be opened now, or its folder was removed meanwhile.
         """
         if self._connection is not None and _identity(self._path) == self._identity:
             return self._connection
         self.close()
+        if self.opened and not self._path.parent.is_dir():
+            raise EnvironmentFailed("the state folder is gone", where=visible(str(self._path.parent)))
         self._connection = open_database(self._path)
         self._identity = _identity(self._path)
         self.opened += 1

@@ -23,7 +23,7 @@ def run_worker(ws: Workspace) -> int:
         ws: The workspace.
 
     Returns:
-        0: the end was asked for; a job under way is left resumable.
+        0: the end was asked for, or the lock file was removed; a job under way is left resumable.
 
     Raises:
         EnvironmentFailed: Another worker runs, the state lies on a network filesystem, or the database does not
@@ -37,7 +37,7 @@ def run_worker(ws: Workspace) -> int:
         lower_priority()
         stop = StopRequest()
         with stop.listening():
-            Service(ws, stop).run()
+            Service(ws, stop, lambda: lock.lost).run()
     finally:
         lock.release()
     return 0

@@ -42,12 +42,14 @@ class Service:
     Args:
         ws: The workspace.
         stop: The wish to stop.
+        lost: Whether the worker's lock is no longer what others see.
     """
 
-    def __init__(self, ws: Workspace, stop: StopRequest) -> None:
+    def __init__(self, ws: Workspace, stop: StopRequest, lost: Callable[[], bool] = lambda: False) -> None:
         self._ws = ws
         self._stop = stop
-        self._log = JsonLog(ws.logs / SERVICE_LOG, rotate=True, least=ws.settings.log_level)
+        self._lost = lost
+        self._log = JsonLog(ws.logs / SERVICE_LOG, rotate=True, least=ws.settings.log_level, within=ws.root)
         self._row = RowKeeper()
         self._database = LiveDatabase(ws.database)
         self._runner = JobRunner(ws, self._log, stop, self._job_ended)
@@ -67,9 +69,19 @@ class Service:
         self._follower.start()
         pause = TICK_S
         while not self._stop.asked():
+            if self._is_gone():
+                break
             pause = TICK_S if self._attempt() else min(pause * 2, _LONGEST_PAUSE_S)
             self._rest(pause)
         self._wind_up()
+
+    def _is_gone(self) -> bool:
+        """Whether this worker has become invisible: another one may start now, so this one ends."""
+        if self._lost():
+            self._stop.ask("its lock file was removed")
+            self._log.write("warning", "worker", "lock_lost", "the lock file was removed, this worker ends")
+            return True
+        return False
 
     def _attempt(self) -> bool:
         """One step; a failing database is told once and tried again later, it never ends the worker."""
@@ -130,7 +142,7 @@ class Service:
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stop.asked():
+        while time.monotonic() < until and not self._stop.asked() and not self._lost():
             time.sleep(min(TICK_S, max(0.0, until - time.monotonic())))
 
     def _wind_up(self) -> None:

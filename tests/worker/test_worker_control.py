@@ -54,6 +54,19 @@ def test_start_find_stop(ws: Workspace) -> None:
     assert (ws.logs / "worker.out").read_text() == ""
 
 
+@pytest.mark.parametrize("removed", ["workspace", "state"])
+def test_a_worker_whose_lock_was_removed_ends_and_makes_nothing_anew(
+    ws: Workspace, tmp_path: Path, removed: str
+) -> None:
+    ensure_worker(ws, os.environ)
+    holder = worker_holder(ws)
+    assert holder is not None
+    folder = ws.root if removed == "workspace" else ws.state
+    folder.rename(tmp_path / "removed")  # in one step, unlike a removal
+    until(lambda: not is_alive(holder.token), "it ends")
+    assert not folder.exists()
+
+
 def test_one_that_is_just_ending_is_waited_for(ws: Workspace) -> None:
     ensure_worker(ws, os.environ)
     ending = worker_holder(ws)

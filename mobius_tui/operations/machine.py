@@ -49,6 +49,7 @@ def examine_machine(environ: Mapping[str, str]) -> Iterator[Finding]:
     """
     yield _python()
     yield from _pillow()
+    yield _reference()
     yield _external()
     yield _terminal(environ)
     yield _encoding()
@@ -89,6 +90,22 @@ def _pillow() -> Iterator[Finding]:
         yield Finding("HEIF", "warning", "HEIC images will fail", "pip install pillow-heif")
     else:
         yield Finding("HEIF", "ok", f"pillow-heif {importlib.metadata.version('pillow-heif')}")
+
+
+def _reference() -> Finding:
+    """Whether this machine's hash of a picture is the reference's: it depends on Pillow."""
+    try:
+        import imagehash
+        from PIL import Image
+
+        from mobius_tui.fingerprint.dhash import dhash_of, hex_of
+    except ImportError as error:
+        return Finding("dHash", "warning", f"cannot be compared: {error}", "pip install --force-reinstall imagehash")
+    drawn = [bytes((x * y * 7 + x * x + 31 * y) % 256 for x in range(width) for y in range(97)) for width in (60, 230)]
+    pictures = [Image.frombytes("L", (97, len(data) // 97), data) for data in drawn]
+    if all(hex_of(dhash_of(picture)) == str(imagehash.dhash(picture, hash_size=8)) for picture in pictures):
+        return Finding("dHash", "ok", "equal to imagehash's")
+    return Finding("dHash", "problem", "is not the one of imagehash", "pip install --force-reinstall Pillow imagehash")
 
 
 def _external() -> Finding:

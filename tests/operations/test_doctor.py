@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import imagehash
 import pytest
 
 from mobius_tui.operations import doctor, machine
@@ -45,6 +47,14 @@ def test_every_finding_that_is_not_well_names_what_mends_it(ws: Workspace) -> No
     for finding in examine(ws.root, {}, {"MOBIUS_FOO": "1"}, "anna")[1]:
         assert finding.state in {"ok", "note", "warning", "problem"}
         assert finding.state == "ok" or finding.fix, finding
+
+
+def test_our_hash_is_compared_with_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine._reference().state == "ok"
+    monkeypatch.setattr(imagehash, "dhash", lambda *_, **__: "0" * 16)
+    assert machine._reference().state == "problem"
+    monkeypatch.setitem(sys.modules, "imagehash", None)
+    assert machine._reference().state == "warning"
 
 
 def test_no_workspace_is_a_note(tmp_path: Path) -> None:

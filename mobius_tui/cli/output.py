@@ -70,10 +70,10 @@ def tell_wrapped(text: str, style: str = "") -> None:
         tell(line, style)
 
 
-def is_terminal(stream: IO[str]) -> bool:
-    """Whether a stream is a terminal."""
+def is_terminal(stream: IO[str] | None) -> bool:
+    """Whether a stream is a terminal; one that was closed before the start is None."""
     try:
-        return stream.isatty()
+        return stream is not None and stream.isatty()
     except (ValueError, OSError):
         return False
 

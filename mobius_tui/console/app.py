@@ -53,7 +53,9 @@ def run_console(
         BadInput: The theme or keymap is none, or broken.
     """
     require_terminal(os.environ)
-    # The toolkit reads these when it is imported.
+    # The toolkit reads these when it is imported: the terminal knows its size, and nothing else is left to chance.
+    for name in [name for name in os.environ if name.startswith("TEXTUAL") or name in {"COLUMNS", "LINES"}]:
+        del os.environ[name]
     os.environ["TEXTUAL_ANIMATIONS"] = "none"
     os.environ["TEXTUAL_DISABLE_KITTY_KEY"] = "1"
     low_bandwidth = low_bandwidth or ws.settings.low_bandwidth

@@ -144,7 +144,8 @@ def find_job(connection: sqlite3.Connection, job_id: int) -> Job:
     Raises:
         BadInput: There is none.
     """
-    row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone()
+    known = abs(job_id) < 2**63  # SQLite has no larger numbers
+    row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (job_id,)).fetchone() if known else None
     if row is None:
         raise BadInput(f"there is no job {job_id}", fix="`mobius jobs --all` lists them")
     return _job(row)

@@ -138,3 +138,7 @@ def test_the_whole_verb_on_a_real_terminal(ws: Path) -> None:
     assert process.wait(timeout=20) == 0
     assert not re.search(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]", data)
     assert max(len(line) for line in data.decode().splitlines()) <= 60
+
+
+def test_a_stream_that_was_closed_before_the_start_is_no_terminal() -> None:
+    assert not output.is_terminal(None)

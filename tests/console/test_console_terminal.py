@@ -257,8 +257,9 @@ def test_resizes_down_to_nothing_and_back(terminal):
     assert console.wait() == 0
 
 
-def test_an_exported_size_is_not_believed(terminal):
-    console = terminal(size=(160, 48), env={"COLUMNS": "40", "LINES": "10"})
+@pytest.mark.parametrize("size", ["40", "99999"])
+def test_an_exported_size_is_not_believed(terminal, size):
+    console = terminal(size=(160, 48), env={"COLUMNS": size, "LINES": size, "TEXTUAL_LOG": "/dev/full"})
     console.read_until(b"the first event") if b"the first event" not in console.seen else None
     console.send(b"q")
     assert console.wait() == 0

@@ -6,9 +6,10 @@ import sqlite3
 
 import pytest
 
+from mobius_tui.errors import BadInput
 from mobius_tui.store.events import list_events
 from mobius_tui.store.images import Fingerprint, KnownFile, find_files, find_fingerprints, keep_files, keep_fingerprints
-from mobius_tui.store.jobs import add_job, claim_next, find_job, list_jobs
+from mobius_tui.store.jobs import add_job, ask, claim_next, find_job, list_jobs
 from mobius_tui.store.known import find_alike
 from mobius_tui.store.metrics import keep_batch, read_figures
 from mobius_tui.store.pairs import list_pairs
@@ -41,6 +42,12 @@ def test_a_job_whose_options_cannot_be_read_is_ended_and_the_next_one_claimed(
     assert claimed is not None and (claimed.id, claimed.options) == (good.id, {"a": 1})
     ended = find_job(connection, damaged.id)
     assert (ended.state, ended.exit_code) == ("failed", 1) and "damaged" in ended.error
+
+
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 10**30])
+def test_a_number_that_no_row_can_have_is_no_job(connection: sqlite3.Connection, number: int) -> None:
+    with pytest.raises(BadInput, match="there is no job"):
+        ask(connection, number, "cancel", "ann")
 
 
 def test_a_job_of_wrong_values_can_be_listed(connection: sqlite3.Connection) -> None:

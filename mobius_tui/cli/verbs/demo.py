@@ -103,7 +103,7 @@ def _as_text(call: Call, ws: Workspace, facts: DemoFacts) -> int:
     steps = (
         (f"{mobius} --workspace {place}", "the console"),
         (f"{mobius} status --workspace {place}", "the same in one screen"),
-        (f"{mobius} check --workspace {place}", "catalogue and folder, compared"),
+        (f"{mobius} check --workspace {place}", "catalogue against folder"),
     )
     for line in table(steps, cut_end=True, width=width - 2):
         show(f"  {line}")

@@ -71,6 +71,9 @@ def _words(action: Action) -> str:
 class PaletteScreen(Screen[str | None], inherit_bindings=False):
     """Asks for an action by name; gives back its name, or None."""
 
+    AUTO_FOCUS = "Input"
+    """The field has the keys, once it is there: the console may end before."""
+
     def __init__(self, look: Look, actions: Sequence[Action], snapshot: Snapshot) -> None:
         super().__init__()
         self._choices = Choices(look, actions, snapshot)
@@ -81,10 +84,6 @@ class PaletteScreen(Screen[str | None], inherit_bindings=False):
         field.cursor_blink = False
         yield field
         yield self._choices
-
-    def on_mount(self) -> None:
-        """The field has the keys."""
-        self.query_one(Input).focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another text in the field."""

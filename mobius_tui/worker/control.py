@@ -112,11 +112,15 @@ def worker_command(ws: Workspace, env_name: str | None = None) -> list[str]:
 def worker_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment of a detached worker: nothing of the terminal, and the package found where it is now."""
     kept = {name: value for name, value in environ.items() if not name.startswith("TEXTUAL")}
-    for name in ("COLUMNS", "LINES", "MOBIUS_WORKSPACE"):
+    for name in ("COLUMNS", "LINES", "MOBIUS_WORKSPACE", "PYTHONPATH"):
         kept.pop(name, None)
+    # Relative ones would mean the workspace, where the worker runs and others may be able to write.
+    places = [os.path.abspath(place) for place in environ.get("PYTHONPATH", "").split(os.pathsep) if place]  # noqa: PTH100
     home = str(Path(__file__).resolve().parents[2])
     if Path(home).name not in {"site-packages", "dist-packages"}:
-        kept["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [environ.get("PYTHONPATH")])])
+        places.insert(0, home)
+    if places:
+        kept["PYTHONPATH"] = os.pathsep.join(places)
     return kept
 
 

@@ -96,7 +96,7 @@ def test_new_file_that_was_only_seen_is_compared_with_files_alike(make_workspace
     keep_outcomes(connection, [outcome], SETUP, "run")
     keep_files(connection, [KnownFile(other, size, 7, 7, None)])  # as a scan of the library leaves it
     (plan,) = plan_work(connection, [other], SETUP)
-    assert plan.tasks == [Task(other, b"a" * 32)]
+    assert plan.tasks == [Task(other, b"a" * 32, size)]
 
 
 def test_plan_keeps_the_order_over_slices(make_workspace, store, monkeypatch):

@@ -196,7 +196,7 @@ def test_a_worker_without_room_is_told_as_such(ws: Workspace, monkeypatch: pytes
 
 def test_modules_in_the_workspace_are_not_imported(ws: Workspace) -> None:
     (ws.root / "json.py").write_text("raise SystemExit('hijacked')")
-    assert ensure_worker(ws, os.environ)
+    assert ensure_worker(ws, {**os.environ, "PYTHONPATH": f".{os.pathsep}{os.environ.get('PYTHONPATH', '')}"})
 
 
 def test_what_concerns_a_terminal_is_not_handed_on() -> None:

@@ -94,8 +94,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
         for number, pane in enumerate(self._panes):
             _display(pane, self._wide or number == self._active)
             pane.set_active(number == self._active)
-        for name in ("#top", "#left", "#right"):
-            box = self.query_one(name)
+        for box in self.query("#top, #left, #right").results(Widget):  # none when the console ends before it begins
             _display(box, any(pane.display for pane in self._panes if box in pane.ancestors))
         self._show_tabs()
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from mobius_tui.operations.live import FIRST_RUN
 from mobius_tui.store.database import read_meta
-from mobius_tui.store.jobs import add_job, list_jobs
+from mobius_tui.store.jobs import add_job, list_jobs, recent_jobs
 from mobius_tui.store.scan import count_pending
 from mobius_tui.workspace import Workspace
 
@@ -33,6 +33,7 @@ class LiveSync:
         self._clock = clock
         self._changed = False
         self._asked_at: float | None = None
+        self._job = 0
         self._due = 0.0
 
     def changed(self) -> None:
@@ -57,6 +58,7 @@ class LiveSync:
         if self._asked_at is not None and not under_way:
             self._due = self._clock() + max(_SPACING_S, _SHARE * (self._clock() - self._asked_at))
             self._asked_at = None
+            self._changed = self._changed or _was_refused(connection, self._job)
         if not self._changed or self._clock() < self._due:
             return False
         if under_way or read_meta(connection, FIRST_RUN) is None or count_pending(connection):
@@ -65,9 +67,14 @@ class LiveSync:
 
         # The file that is replaced was itself written by a migration, and its content follows from library and store.
         options = replace(default_options(self._ws), backup=False, reason=REASON)
-        add_job(connection, "migrate", options.to_json(), "worker", reason=REASON)
+        self._job = add_job(connection, "migrate", options.to_json(), "worker", reason=REASON).id
         self._changed, self._asked_at = False, self._clock()
         return True
+
+
+def _was_refused(connection: sqlite3.Connection, job: int) -> bool:
+    """Whether a job found the library held by somebody else: it is asked for again."""
+    return any(each.id == job and each.state == "refused" for each in recent_jobs(connection, 20))
 
 
 def _is_under_way(connection: sqlite3.Connection) -> bool:

@@ -45,6 +45,23 @@ def test_asks_once_a_change(published):
     assert (job.kind, job.state, job.reason, job.requested_by) == ("migrate", "queued", REASON, "worker")
 
 
+def test_asks_again_when_somebody_else_held_the_library(published):
+    ws, connection = published
+    clock = Clock()
+    sync = LiveSync(ws, clock)
+    sync.changed()
+    assert sync.step(connection)
+    finish_job(connection, list_jobs(connection)[0].id, "refused", 3, "held", {})
+    assert not sync.step(connection)
+    clock.now += 60
+    assert sync.step(connection)
+    finish_job(connection, list_jobs(connection)[0].id, "failed", 2, "too many failures", {})
+    clock.now += 1000
+    assert not sync.step(connection)
+    clock.now += 1000
+    assert not sync.step(connection)
+
+
 def test_waits_for_what_is_under_way_and_ten_times_as_long_as_it_took(published):
     ws, connection = published
     clock = Clock()

@@ -33,6 +33,7 @@ def start_child(limits: Limits, temp_dir: str | None = None) -> None:
     if temp_dir is not None:
         os.environ["TMPDIR"], tempfile.tempdir = temp_dir, None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    _silence()
     warnings.simplefilter("ignore")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
@@ -98,6 +99,15 @@ def time_limit(seconds: float) -> Iterator[None]:
                 yield
             finally:
                 faulthandler.cancel_dump_traceback_later()
+
+
+def _silence() -> None:
+    """Let what decoders print go nowhere: it may be text from the file, and the terminal is not theirs."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    if nowhere > 2:
+        os.close(nowhere)
 
 
 def _bound_memory(limits: Limits) -> None:

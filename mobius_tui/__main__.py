@@ -99,6 +99,9 @@ def _as_known(error: BaseException) -> BaseException:
         return KeyboardInterrupt("interrupted")
     if isinstance(error, MemoryError):
         return MemoryError("there is not enough memory")
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "mobius_tui":
+        said = str(error).strip().splitlines()[:1] or [error.name or "unknown"]
+        return EnvironmentFailed(f"a package cannot be loaded: {said[0]}", fix="`mobius doctor`, or install it again")
     if type(error).__module__ == "sqlite3":
         return EnvironmentFailed(f"the database cannot be used: {error}", fix="`mobius doctor` says more")
     return error

@@ -24,7 +24,7 @@ from mobius_tui.errors import (
     exit_code_of,
 )
 from mobius_tui.recovery.atomic import ABSENT, Changed, sweep_leftovers, write_atomic
-from mobius_tui.recovery.hashes import sha256_file
+from mobius_tui.recovery.hashes import read_whole, sha256_file
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 
@@ -250,8 +250,7 @@ def _recorded_digest(folder: Path, name: str) -> str:
     Raises:
         OSError: There is no such file, or it cannot be read.
     """
-    with (folder / f"{name}.sha256").open("rb") as file:
-        line = file.read(4096).split()
+    line = read_whole(folder / f"{name}.sha256").data[:4096].split()
     digest = line[0].lower() if line else b""
     return digest.decode() if re.fullmatch(rb"[0-9a-f]{64}", digest) else ""
 
@@ -287,7 +286,7 @@ def _write_meta(folder: Path, name: str, meta: Mapping[str, object]) -> None:
 
 def _read_meta(folder: Path, name: str) -> dict[str, object]:
     try:
-        meta = json.loads((folder / f"{name}.meta.json").read_bytes())
+        meta = json.loads(read_whole(folder / f"{name}.meta.json").data)
     except (OSError, ValueError, RecursionError):
         return {}
     return meta if isinstance(meta, dict) else {}

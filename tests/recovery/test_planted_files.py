@@ -9,6 +9,7 @@ import pytest
 
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.logs import JsonLog
+from mobius_tui.recovery.backups import create_backup, list_backups, verify_backup
 from mobius_tui.recovery.history import HISTORY_NAME, note_act, read_history
 from mobius_tui.settings import TOML_NAME, load_settings
 from mobius_tui.system.locks import FileLock, catalogue_lock, catalogue_lock_path, holder_of
@@ -80,3 +81,15 @@ def test_settings_that_are_no_plain_file_are_bad_input(tmp_path: Path, what: str
     with pytest.raises(BadInput, match=r"not a regular file|larger than"):
         load_settings(tmp_path, {}, {})
     assert load_settings(tmp_path, {}, {}, lenient=True).warnings
+
+
+@pytest.mark.parametrize("side", ["", ".sha256", ".meta.json"])
+def test_a_pipe_in_place_of_a_backup_or_its_side_files_makes_nobody_wait(tmp_path: Path, side: str) -> None:
+    catalogue = tmp_path / "library.json"
+    catalogue.write_text('{"images": []}')
+    made = create_backup(catalogue, tmp_path / "backups", reason="r", who="w")
+    part = made.path.with_name(made.name + side)
+    part.unlink()
+    os.mkfifo(part)
+    assert [backup.name for backup in list_backups(made.path.parent)] == [made.name]
+    assert verify_backup(made.path.parent, made.name).state == ("good" if side == ".meta.json" else "unreadable")

@@ -21,6 +21,7 @@ from mobius_tui.store.images import (
 )
 from mobius_tui.store.known import find_alike, find_files_since, forget_fingerprints
 from mobius_tui.store.metrics import keep_batch
+from mobius_tui.store.values import stored
 from mobius_tui.text import visible
 
 RACY_NS = 20_000_000
@@ -153,7 +154,11 @@ def _known_content(found: os.stat_result | None, known: KnownFile | None) -> byt
     """SHA-256 of a file's content when its size, mtime and inode say that it is the one that was read before."""
     if found is None or known is None or not stat.S_ISREG(found.st_mode):
         return None
-    unchanged = (known.size, known.mtime_ns, known.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
+    unchanged = (known.size, known.mtime_ns, known.inode) == (
+        found.st_size,
+        stored(found.st_mtime_ns),
+        stored(found.st_ino),
+    )
     return known.sha256 if unchanged else None
 
 

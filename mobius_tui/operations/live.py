@@ -214,7 +214,7 @@ def look_at(path: str) -> Seen | None:
             return None
     except (OSError, ValueError):
         return None
-    return Seen(path, found.st_size, found.st_mtime_ns, found.st_ino)
+    return Seen(path, found.st_size, stored(found.st_mtime_ns), stored(found.st_ino))
 
 
 def _may_be_image(path: str, folder: str) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from types import NoneType
 from typing import Any
 
+from mobius_tui.store.values import stored
 from mobius_tui.system import clock
 
 FILE_COLUMNS = "path, size, mtime_ns, inode, sha256, error, cause"
@@ -93,7 +94,7 @@ def keep_files(connection: sqlite3.Connection, files: Iterable[KnownFile]) -> No
         f"INSERT INTO images({FILE_COLUMNS}, seen_at) VALUES(?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(path) DO UPDATE SET"
         " size = excluded.size, mtime_ns = excluded.mtime_ns, inode = excluded.inode, sha256 = excluded.sha256,"
         " error = excluded.error, cause = excluded.cause, seen_at = excluded.seen_at",
-        ((f.path, f.size, f.mtime_ns, f.inode, f.sha256, f.error, f.cause, at) for f in files),
+        ((f.path, f.size, stored(f.mtime_ns), stored(f.inode), f.sha256, f.error, f.cause, at) for f in files),
     )
 
 

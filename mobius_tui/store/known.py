@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from mobius_tui.store.images import KnownFile, find_files
+from mobius_tui.store.values import stored
 
 _CHUNK = 400
 
@@ -49,7 +50,7 @@ def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: 
     # +size: thousands of files may have one size, so the first search must go by inode
     moved = "SELECT sha256 FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL LIMIT 1"
     copied = "SELECT sha256 FROM images WHERE size = ? AND sha256 IS NOT NULL LIMIT 1"
-    row = connection.execute(moved, (inode, size, mtime_ns)).fetchone()
+    row = connection.execute(moved, (stored(inode), size, stored(mtime_ns))).fetchone()
     row = row or connection.execute(copied, (size,)).fetchone()
     return row["sha256"] if row is not None and isinstance(row["sha256"], bytes) else None
 

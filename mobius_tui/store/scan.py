@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mobius_tui.store.images import FILE_COLUMNS, KnownFile
+from mobius_tui.store.values import stored
 
 PAGE = 20_000
 """Files compared in one read, so that no read transaction is long."""
@@ -44,7 +45,7 @@ def keep_walk(connection: sqlite3.Connection, seen: Iterable[Seen]) -> int:
         connection.execute("DELETE FROM temp.walk")
         connection.executemany(
             "INSERT OR REPLACE INTO temp.walk VALUES(?, ?, ?, ?)",
-            ((s.path, s.size, s.mtime_ns, s.inode) for s in seen),
+            ((s.path, s.size, stored(s.mtime_ns), stored(s.inode)) for s in seen),
         )
     except BaseException:
         connection.execute("ROLLBACK")
@@ -106,7 +107,7 @@ def former_files(connection: sqlite3.Connection, seen: Seen) -> list[KnownFile]:
     rows = connection.execute(
         f"SELECT {FILE_COLUMNS} FROM images WHERE inode = ? AND +size = ? AND mtime_ns = ? AND +sha256 IS NOT NULL"
         " AND path <> ?",
-        (seen.inode, seen.size, seen.mtime_ns, seen.path),
+        (stored(seen.inode), seen.size, stored(seen.mtime_ns), seen.path),
     ).fetchall()
     return [_known(row) for row in rows]
 

@@ -30,6 +30,11 @@ def whole(value: object) -> int | None:
     return int(found) if found is not None and -_LARGEST <= found < _LARGEST else None
 
 
+def stored(value: int) -> int:
+    """A time or inode number as SQLite can hold it, wrapped into signed 64 bits: filesystems have larger ones."""
+    return (value + _LARGEST) % (2 * _LARGEST) - _LARGEST
+
+
 def moment(value: object) -> float | None:
     """The value when it is a time that a calendar has, seconds since the epoch; None otherwise."""
     found = number(value)

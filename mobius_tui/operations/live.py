@@ -33,6 +33,7 @@ from mobius_tui.store.scan import (
     vanished_contents,
     walk_differences,
 )
+from mobius_tui.store.values import stored
 from mobius_tui.workspace import CATALOGUE_NAME, Workspace
 
 TOLD_ONE_BY_ONE = 20

@@ -156,7 +156,7 @@ def decoded(data: bytes, limits: Limits, *, luminance: bool = False) -> Decoded:
             warnings.simplefilter("ignore")
             image.load()
             check_pixels(image.size, limits)
-            plain = flattened(image, data)
+            plain = flattened(image, data, transparent="L" if luminance else "RGB")
             if luminance and plain.mode != "L":
                 plain = plain.convert("L")
             return Decoded(plain, orientation_of(image), image.format or "", image.mode)

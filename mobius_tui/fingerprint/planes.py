@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Final
+from typing import Final, Literal
 
 from PIL import Image, ImageChops
 
 PLAIN_MODES: Final = frozenset({"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"})
 """Modes that Pillow turns into ``L`` by itself without losing anything that counts."""
+
+Plane = Literal["RGB", "L"]
+"""What a picture with transparency can come out as."""
 
 _STRIP_PIXELS = 1 << 22
 _BITS_PER_SAMPLE = 258
@@ -20,12 +23,13 @@ _SAMPLE_FORMAT = 339
 _UNSIGNED = 1
 
 
-def flattened(image: Image.Image, data: bytes = b"") -> Image.Image:
+def flattened(image: Image.Image, data: bytes = b"", *, transparent: Plane = "RGB") -> Image.Image:
     """The image with 8 bits a sample and without transparency.
 
     Args:
         image: A loaded image of any mode.
         data: The file it came from; the bit depth of a PNG's transparent colour is read from it.
+        transparent: Mode that a picture with transparency comes out in.
 
     Returns:
         An image in one of ``PLAIN_MODES``; the same object when nothing was to be done.
@@ -42,35 +46,41 @@ def flattened(image: Image.Image, data: bytes = b"") -> Image.Image:
         image = image.convert("RGBA")
     if image.has_transparency_data:
         _scale_transparent_colour(image, data)
-        return over_white(image)
+        return over_white(image, transparent)
     return image if image.mode in PLAIN_MODES else _as_rgb(image)
 
 
-def over_white(image: Image.Image) -> Image.Image:
+def over_white(image: Image.Image, mode: Plane = "RGB") -> Image.Image:
     """The picture on a white ground, as ``Image.alpha_composite`` lays it.
 
-    It works in strips: a large image needs two planes in memory and not four, and strips that are all opaque or all
+    A large image is worked in strips: it needs two planes in memory and not four, and strips that are all opaque or all
     transparent, as most of a picture with a cut-out ground is, need no blending.
 
     Args:
         image: Any mode with transparency.
+        mode: What is wanted; ``L`` is what converting the ``RGB`` picture gives.
 
     Returns:
-        Mode ``RGB``.
+        The picture in that mode.
     """
-    result = Image.new("RGB", image.size, "white")
     rows = max(1, _STRIP_PIXELS // max(1, image.width))
+    if rows >= image.height:
+        return _strip_over_white(image, mode)
+    result = Image.new(mode, image.size, "white")
     for top in range(0, image.height, rows):
         box = (0, top, image.width, min(image.height, top + rows))
-        strip = image.crop(box).convert("RGBA")
-        faintest, strongest = strip.getchannel("A").getextrema()
-        if strongest == 0:
-            continue
-        if faintest != 255:
-            white = Image.new("RGBA", strip.size, "white")
-            strip = Image.alpha_composite(white, strip)
-        result.paste(strip.convert("RGB"), box)
+        result.paste(_strip_over_white(image.crop(box), mode), box)
     return result
+
+
+def _strip_over_white(image: Image.Image, mode: Plane) -> Image.Image:
+    strip = image if image.mode == "RGBA" else image.convert("RGBA")
+    faintest, strongest = strip.getchannel("A").getextrema()
+    if strongest == 0:
+        return Image.new(mode, strip.size, "white")
+    if faintest != 255:
+        strip = Image.alpha_composite(Image.new("RGBA", strip.size, "white"), strip)
+    return strip.convert(mode)
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:

@@ -150,6 +150,7 @@ def test_strips_of_every_kind_are_laid_over_white(monkeypatch):
     image.putalpha(alpha)
     monkeypatch.setattr(planes, "_STRIP_PIXELS", 60 * 4)
     assert planes.over_white(image).tobytes() == on_white(image).tobytes()
+    assert planes.over_white(image, "L").tobytes() == on_white(image).convert("L").tobytes()
 
 
 def test_a_palette_with_an_alpha_plane():

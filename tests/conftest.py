@@ -1,6 +1,7 @@
 """What every test may use: a workspace with generated images, and running an operation in it."""
 
 import os
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -18,6 +19,11 @@ from mobius_tui.store.jobs import Job
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
 Opened = Callable[..., Workspace]
+
+# What started the tests may ignore these (nohup, a shell's background): the programs under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # On a busy machine a slow example is no fault.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

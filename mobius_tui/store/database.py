@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +104,7 @@ def open_database(path: Path, *, busy_ms: int = 10_000) -> sqlite3.Connection:
         with _private_files():
             connection = sqlite3.connect(path, timeout=busy_ms / 1000, isolation_level=None)
             connection.row_factory = sqlite3.Row
-            connection.execute("PRAGMA journal_mode = WAL")
+            _use_wal(connection, busy_ms / 1000)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         connection.execute("PRAGMA temp_store = FILE")
@@ -117,6 +118,20 @@ def open_database(path: Path, *, busy_ms: int = 10_000) -> sqlite3.Connection:
             fix="check its owner and mode with `mobius doctor`",
         ) from error
     return connection
+
+
+def _use_wal(connection: sqlite3.Connection, patience_s: float) -> None:
+    """Switch the journal to WAL; SQLite answers "locked" to this at once, without its busy timeout."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def open_for_reading(path: Path) -> sqlite3.Connection | None:

@@ -98,20 +98,25 @@ def test_data_version_moves_with_anothers_commit(connection: sqlite3.Connection,
     other.close()
 
 
-def _open_and_count(path: str, barrier: object, answers: object) -> None:
-    barrier.wait()  # type: ignore[attr-defined]
-    opened = open_database(Path(path))
-    answers.put(opened.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])  # type: ignore[attr-defined]
-    opened.close()
+def _open_and_count(folder: str, barrier: object, answers: object) -> None:
+    for number in range(40):
+        barrier.wait()  # type: ignore[attr-defined]
+        try:
+            opened = open_database(Path(folder) / str(number) / "mobius.db")
+            answers.put(opened.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])  # type: ignore[attr-defined]
+            opened.close()
+        except Exception as error:
+            answers.put(str(error))  # type: ignore[attr-defined]
 
 
-def test_several_processes_may_create_it_at_once(database: Path) -> None:
+def test_several_processes_may_create_it_at_once(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     barrier, answers = context.Barrier(4), context.Queue()
-    processes = [context.Process(target=_open_and_count, args=(str(database), barrier, answers)) for _ in range(4)]
+    processes = [context.Process(target=_open_and_count, args=(str(tmp_path), barrier, answers)) for _ in range(4)]
     for process in processes:
         process.start()
-    counts = {answers.get(timeout=60) for _ in processes}
+    counts = {answers.get(timeout=60) for _ in range(4 * 40)}
     for process in processes:
         process.join()
-    assert len(counts) == 1 and counts.pop() > 10
+    assert len(counts) == 1, counts
+    assert counts.pop() > 10

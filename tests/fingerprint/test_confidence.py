@@ -2,6 +2,7 @@ import eval_library
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from noise import noise
 from PIL import Image
 
 from mobius_tui.fingerprint.confidence import LIMIT, confidence_of
@@ -52,7 +53,7 @@ def test_a_plain_gradient_is_flat_whichever_way_it_goes(turn):
 
 @given(st.integers(1, 15), st.integers(1, 400))
 def test_tiny_images_are_low_however_steep(short, long):
-    image = Image.effect_noise((short, max(short, long)), 120)
+    image = noise((short, max(short, long)), 120)
     assert of(image)[1] == "tiny"
     assert of(image.transpose(Image.Transpose.ROTATE_90))[1] == "tiny"
 
@@ -72,7 +73,7 @@ def test_noise_that_flips_bits_is_what_it_measures():
 
     flips = []
     for strength in range(2, 60, 2):
-        image = Image.effect_noise((96, 96), strength).resize((400, 400))
+        image = noise((96, 96), strength).resize((400, 400))
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=20)
         share, _ = of(image)

@@ -4,6 +4,7 @@ from pathlib import Path
 import eval_library
 import numpy as np
 import pytest
+from noise import noise
 from PIL import Image, ImageOps
 
 from mobius_tui.fingerprint import fast
@@ -17,7 +18,7 @@ LIMITS = Limits()
 
 
 def jpeg(size, mode="RGB", **options):
-    image = Image.effect_noise((24, 18), 90).resize(size, Image.Resampling.BICUBIC)
+    image = noise((24, 18), 90).resize(size, Image.Resampling.BICUBIC)
     buffer = io.BytesIO()
     image.convert(mode).save(buffer, "JPEG", quality=90, **options)
     return buffer.getvalue()
@@ -45,7 +46,7 @@ def test_cmyk_takes_the_exact_way():
 @pytest.mark.parametrize("format_name", ["PNG", "WEBP", "TIFF", "BMP"])
 def test_other_formats_take_the_exact_way(format_name):
     buffer = io.BytesIO()
-    Image.effect_noise((1200, 1100), 60).convert("RGB").save(buffer, format_name)
+    noise((1200, 1100), 60).convert("RGB").save(buffer, format_name)
     data = buffer.getvalue()
     assert load_fast(data, LIMITS)[0].tobytes() == load_luminance(data, LIMITS)[0].tobytes()
 

@@ -4,6 +4,7 @@ import socket
 import sys
 
 import pytest
+from noise import noise
 from PIL import Image
 
 from mobius_tui.fingerprint import file as file_module
@@ -16,7 +17,7 @@ LIMITS = Limits()
 @pytest.fixture
 def picture(tmp_path):
     path = tmp_path / "picture.png"
-    Image.effect_noise((64, 48), 90).convert("RGB").save(path)
+    noise((64, 48), 90).convert("RGB").save(path)
     return path
 
 
@@ -209,7 +210,7 @@ def test_identifying_reads_and_does_not_decode(tmp_path):
 
 @pytest.mark.parametrize(("size", "reason"), [((4, 4), "tiny"), ((200, 9), "tiny"), ((300, 300), "flat")])
 def test_what_carries_nothing_is_low_confidence(tmp_path, size, reason):
-    image = Image.new("L", size, 128) if reason == "flat" else Image.effect_noise(size, 90)
+    image = Image.new("L", size, 128) if reason == "flat" else noise(size, 90)
     image.save(tmp_path / "i.png")
     found = outcome_of(tmp_path / "i.png")
     assert (found.status, found.reason) == ("low_confidence", reason)

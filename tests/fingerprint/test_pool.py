@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hostile_child
 import pytest
-from PIL import Image
+from noise import noise
 
 from mobius_tui.errors import Cancelled, EnvironmentFailed
 from mobius_tui.fingerprint import pool as pool_module
@@ -27,7 +27,7 @@ def pictures(tmp_path):
     paths = []
     for number in range(40):
         path = tmp_path / f"{number:02}.png"
-        Image.effect_noise((40, 30), 60 + number).save(path)
+        noise((40, 30), 60 + number).save(path)
         paths.append(str(path))
     return paths
 

@@ -7,11 +7,15 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system import clock
+
+if sys.platform != "win32":
+    import fcntl
 
 HISTORY_NAME = "history.jsonl"
 """The file in the state folder."""
@@ -61,6 +65,7 @@ def note_act(
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "the history is not a regular file", str(state / HISTORY_NAME))
+        _wait_for_turn(descriptor)
         size = os.lseek(descriptor, 0, os.SEEK_END)
         os.lseek(descriptor, max(0, size - 1), os.SEEK_SET)
         torn = os.read(descriptor, 1) not in {b"", b"\n"}
@@ -72,6 +77,13 @@ def note_act(
         os.close(descriptor)
     if not size:
         _sync_folder(state)
+
+
+def _wait_for_turn(descriptor: int) -> None:
+    """Take the open file's lock: while another process is writing, the last byte may not be a line's end yet."""
+    if sys.platform != "win32":
+        with contextlib.suppress(OSError):  # a filesystem without locks: a blank line between two acts is harmless
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _sync_folder(folder: Path) -> None:

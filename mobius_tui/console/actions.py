@@ -183,7 +183,7 @@ def _the_job(snapshot: Snapshot) -> Job:
 
 
 def _start_worker(ws: Workspace, _: sqlite3.Connection, __: Snapshot) -> str:
-    from mobius_tui.worker.control import ensure_worker
+    from mobius_tui.launch.worker import ensure_worker
 
     flagged = ws.sourced.sources.get("environment") == "flag"
     started = ensure_worker(ws, os.environ, ws.settings.environment if flagged else None)

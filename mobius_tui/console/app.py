@@ -162,7 +162,7 @@ def start_worker(ws: Workspace, environ: Mapping[str, str]) -> str:
         Why none could be started; empty when one runs.
     """
     try:
-        from mobius_tui.worker.control import ensure_worker
+        from mobius_tui.launch.worker import ensure_worker
 
         flagged = ws.sourced.sources.get("environment") == "flag"
         ensure_worker(ws, environ, ws.settings.environment if flagged else None)

@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -80,10 +81,23 @@ def note_act(
 
 
 def _wait_for_turn(descriptor: int) -> None:
-    """Take the open file's lock: while another process is writing, the last byte may not be a line's end yet."""
-    if sys.platform != "win32":
-        with contextlib.suppress(OSError):  # a filesystem without locks: a blank line between two acts is harmless
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Take the open file's lock: while another process is writing, the last byte may not be a line's end yet.
+
+    Waited for a second at most: a stopped process must not hold up a rollback, and a blank line between two acts is
+    harmless.
+    """
+    if sys.platform == "win32":
+        return
+    until = time.monotonic() + 1.0
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.005)
+        except OSError:  # a filesystem without locks
+            return
+        else:
+            return
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.system import clock
 from mobius_tui.system.locks import FileLock, holder_of
 from mobius_tui.system.processes import lower_priority
 from mobius_tui.text import visible
-from mobius_tui.worker.folder import check_state_folder
 from mobius_tui.worker.service import Service
 from mobius_tui.worker.stopping import StopRequest
 from mobius_tui.workspace import Workspace

@@ -448,7 +448,7 @@ def test_demo_on_a_terminal_starts_the_worker_asks_for_one_migration_and_opens_t
     done: list[str] = []
     monkeypatch.setattr("mobius_tui.cli.verbs.demo.has_terminal", lambda: True)
     monkeypatch.setattr("mobius_tui.cli.verbs.demo.create_demo_workspace", lambda root, _: root.mkdir(exist_ok=True))
-    monkeypatch.setattr("mobius_tui.worker.control.ensure_worker", lambda ws, *_: done.append(f"worker {ws.root.name}"))
+    monkeypatch.setattr("mobius_tui.launch.worker.ensure_worker", lambda ws, *_: done.append(f"worker {ws.root.name}"))
     monkeypatch.setattr("mobius_tui.__main__._run_console", lambda ws: done.append(f"console {ws.root.name}") or 7)
     assert mobius("demo").code == 7
     assert mobius("demo").code == 7

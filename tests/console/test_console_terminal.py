@@ -17,10 +17,10 @@ from PIL import Image
 from mobius_tui.console import app as app_module
 from mobius_tui.console.app import choose_theme, require_terminal, speaks_utf8, start_worker
 from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed
+from mobius_tui.launch.worker import stop_worker, worker_holder
 from mobius_tui.settings import Settings, Sourced
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
-from mobius_tui.worker.control import stop_worker, worker_holder
 from mobius_tui.workspace import Workspace, init_workspace
 
 termios = pytest.importorskip("termios", reason="a terminal of Linux or macOS is needed")
@@ -344,7 +344,7 @@ def space(root, sources=None, **settings):
 
 
 def test_a_worker_that_cannot_start_is_said_and_not_raised(root, monkeypatch):
-    from mobius_tui.worker import control
+    from mobius_tui.launch import worker as control
 
     for error in (EnvironmentFailed("no space"), OSError(13, "Permission denied"), RuntimeError("odd")):
 

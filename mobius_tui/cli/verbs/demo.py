@@ -76,7 +76,7 @@ def _drawing(call: Call) -> Iterator[Callable[[int, int], None]]:
 
 
 def _in_console(call: Call, ws: Workspace) -> int:
-    from mobius_tui.worker.control import ensure_worker
+    from mobius_tui.launch.worker import ensure_worker
 
     ensure_worker(ws, os.environ, call.env)
     # refused when one is under way already

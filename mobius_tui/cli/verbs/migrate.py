@@ -127,9 +127,9 @@ def run_to_end(call: Call, ws: Workspace, options: MigrateOptions) -> Job:
     Raises:
         MobiusError: It failed or was stopped; with its exit code.
     """
+    from mobius_tui.launch.folder import check_state_folder
     from mobius_tui.operations.run import run_in_foreground
     from mobius_tui.store.database import open_database
-    from mobius_tui.worker.folder import check_state_folder
 
     check_state_folder(ws)
     kind = "dry-run" if options.dry_run else "migrate"

@@ -14,12 +14,12 @@ from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.errors import MobiusError
+from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import WorkerRow, read_worker
 from mobius_tui.system import clock
 from mobius_tui.system.locks import Holder
 from mobius_tui.text import human_seconds
-from mobius_tui.worker.control import ensure_worker, stop_worker, worker_holder
 from mobius_tui.workspace import Workspace
 
 

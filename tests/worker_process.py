@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from mobius_tui.launch.worker import worker_command, worker_environment
 from mobius_tui.store.database import open_database
 from mobius_tui.system.locks import holder_of
-from mobius_tui.worker.control import worker_command, worker_environment
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
 PATIENCE_S = 60.0

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError, OutOfResource, exit_code_of
+from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
 from mobius_tui.system.locks import FileLock, Holder, holder_of
 from mobius_tui.system.processes import is_alive, pid_of, process_token, reap, start_detached
 from mobius_tui.text import visible
-from mobius_tui.worker.folder import check_state_folder
 from mobius_tui.workspace import Workspace
 
 START_S = 10.0

@@ -18,17 +18,17 @@ import pytest
 from worker_process import make_workspace, until, value
 
 from mobius_tui.errors import EnvironmentFailed, OutOfResource
-from mobius_tui.store.database import open_database, writing
-from mobius_tui.system.locks import FileLock
-from mobius_tui.system.processes import is_alive
-from mobius_tui.worker import control
-from mobius_tui.worker.control import (
+from mobius_tui.launch import worker as control
+from mobius_tui.launch.worker import (
     ensure_worker,
     stop_worker,
     worker_command,
     worker_environment,
     worker_holder,
 )
+from mobius_tui.store.database import open_database, writing
+from mobius_tui.system.locks import FileLock
+from mobius_tui.system.processes import is_alive
 from mobius_tui.workspace import Workspace
 
 

@@ -34,6 +34,7 @@ _NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP}
 # the kernel keeps these by itself, from the content: a copied one would be wrong
 _KERNELS_OWN = {"security.ima", "security.evm"}
 _LONGEST_NAME = 255
+_SHORT = 16
 _in_use: set[str] = set()
 _in_use_guard = threading.Lock()
 
@@ -67,26 +68,29 @@ def write_atomic(target: Path, chunks: Iterable[bytes], *, mode: int = 0o640, ex
     real = Path(os.path.realpath(target))
     shown = visible(str(target))
     try:
-        with _folder_open(real.parent) as folder:
-            old = _replaceable(real, shown)
+        with folder_open(real.parent) as folder:
+            old = replaceable(real, shown)
             if expect is not None:
                 _check_expected(real, expect, shown)
             sweep_leftovers(real.parent, real.name)
             with _temporary(real) as temporary:
-                digest = _fill(temporary, chunks, real, old, mode, shown)
+                digest = fill(temporary, chunks, real, old, mode)
                 if Path(os.path.realpath(target)) != real:
                     raise Changed(f"{shown} was pointed elsewhere meanwhile, nothing was written", fix="run it again")
-                _put_in_place(temporary, real, expect, shown)
-            _sync_folder(folder, shown)
+                _put_in_place(temporary, real, expect, digest, shown)
+            sync_folder(folder, shown)
     except OSError as error:
         if error.errno is None:  # no system call's: the caller's own, such as a TimeoutError
             raise
-        raise _explained(error, shown) from error
+        raise explained(error, shown) from error
     return digest
 
 
 def sweep_leftovers(folder: Path, name: str) -> list[Path]:
     """Remove temporaries that writers of a file left behind when they were killed.
+
+    A writer killed between an exchange and its check may have left what another program had just written: that goes
+    back to its name, or stays beside it as ``<name>.rescued-<process id>``.
 
     Args:
         folder: The folder of the real target.
@@ -95,27 +99,40 @@ def sweep_leftovers(folder: Path, name: str) -> list[Path]:
     Returns:
         The files removed. Those of a living process stay, as do files that cannot be removed.
     """
-    pattern = re.compile(re.escape(_stem(name)) + r"\.(\d{1,10})\.(?:tmp|old)")
+    pattern = re.compile(re.escape(_stem(name)) + r"\.(\d{1,10})\.(?:tmp|old|([0-9a-f]{16})\.([0-9a-f]{16})\.swap)")
     removed = []
     for entry in sorted(os.listdir(folder)):
         match = pattern.fullmatch(entry)
         if match is None or not _is_abandoned(folder / entry, int(match[1])):
             continue
         with contextlib.suppress(OSError):
+            if match[2] is not None and not _settle_swap(folder / entry, folder / name, match[2], match[3]):
+                continue
             (folder / entry).unlink()
             removed.append(folder / entry)
     return removed
 
 
+def _settle_swap(leftover: Path, real: Path, old: str, new: str) -> bool:
+    """Whether the leftover of a cut-off exchange is known content; an unknown one is somebody's write and is kept."""
+    if sha256_file(leftover)[:_SHORT] in {old, new}:
+        return True
+    if hash_or_absent(real)[:_SHORT] == new:
+        exchange(leftover, real)
+        return sha256_file(leftover)[:_SHORT] == new
+    rename_new(leftover, real.with_name(f"{real.name}.rescued-{os.getpid()}"))
+    return False
+
+
 def _stem(name: str) -> str:
     """The hidden first part of a temporary's name; a digest of the target's name when that is too long to add to."""
-    if len(os.fsencode(name)) > _LONGEST_NAME - 16:
+    if len(os.fsencode(name)) > _LONGEST_NAME - 64:
         name = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f".{name}"
 
 
 @contextlib.contextmanager
-def _folder_open(folder: Path) -> Iterator[int | None]:
+def folder_open(folder: Path) -> Iterator[int | None]:
     """The folder's descriptor, opened before anything is written so that its sync cannot fail for want of rights."""
     if sys.platform == "win32":
         yield None
@@ -127,8 +144,12 @@ def _folder_open(folder: Path) -> Iterator[int | None]:
         os.close(descriptor)
 
 
-def _replaceable(real: Path, shown: str) -> os.stat_result | None:
-    """Status of the file about to be replaced, None when there is none; refuses what a rename would spoil."""
+def replaceable(real: Path, shown: str) -> os.stat_result | None:
+    """Status of the file about to be replaced, None when there is none.
+
+    Raises:
+        EnvironmentFailed: A rename would spoil it: no regular file, or one with several names.
+    """
     try:
         status = real.lstat()
     except FileNotFoundError:
@@ -143,7 +164,12 @@ def _replaceable(real: Path, shown: str) -> os.stat_result | None:
     return status
 
 
-def _hash_or_absent(path: Path) -> str:
+def hash_or_absent(path: Path) -> str:
+    """SHA-256 of a file, ``"absent"`` when there is none.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     try:
         return sha256_file(path)
     except FileNotFoundError:
@@ -151,7 +177,7 @@ def _hash_or_absent(path: Path) -> str:
 
 
 def _check_expected(real: Path, expect: str, shown: str) -> None:
-    if _hash_or_absent(real) != expect:
+    if hash_or_absent(real) != expect:
         raise _changed(shown)
 
 
@@ -180,10 +206,24 @@ def _temporary(real: Path) -> Iterator[Path]:
         _in_use.discard(key)
 
 
-def _fill(
-    temporary: Path, chunks: Iterable[bytes], real: Path, old: os.stat_result | None, mode: int, shown: str
-) -> str:
-    """Write, give the old file's attributes, sync and read back; returns the content's SHA-256."""
+def fill(temporary: Path, chunks: Iterable[bytes], real: Path, old: os.stat_result | None, mode: int) -> str:
+    """Write a new file, give it the attributes of the one it is to replace, sync it and read it back.
+
+    Args:
+        temporary: The new file; its name must be free.
+        chunks: The content in pieces; consumed once.
+        real: The file that it is to replace.
+        old: That file's status; None when there is none.
+        mode: Permissions when there is none, less the umask.
+
+    Returns:
+        SHA-256 of the content, 64 hex digits.
+
+    Raises:
+        EnvironmentFailed: An attribute cannot be kept, or the disk gave back something else.
+        OSError: A system call failed.
+    """
+    shown = visible(str(real))
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, mode if old is None else 0o600)
     try:
@@ -253,7 +293,7 @@ def _extended(file: Path | int) -> dict[str, bytes]:
     return {name: os.getxattr(file, name) for name in names if name not in _KERNELS_OWN}
 
 
-def _put_in_place(temporary: Path, real: Path, expect: str | None, shown: str) -> None:
+def _put_in_place(temporary: Path, real: Path, expect: str | None, digest: str, shown: str) -> None:
     """Give the temporary the target's name; with an expectation, undo it if another file came out."""
     if expect is None:
         temporary.replace(real)
@@ -264,28 +304,61 @@ def _put_in_place(temporary: Path, real: Path, expect: str | None, shown: str) -
         except FileExistsError:
             raise _changed(shown) from None
         return
-    _check_expected(real, expect, shown)
-    inode = temporary.stat().st_ino
+    # the name tells a sweep what a kill between the exchange and its check has left behind
+    swapping = real.with_name(f"{_stem(real.name)}.{os.getpid()}.{expect[:_SHORT]}.{digest[:_SHORT]}.swap")
+    temporary.replace(swapping)
     try:
-        exchange(temporary, real)
-        came_out = sha256_file(temporary)
+        exchange_checked(swapping, real, expect)
+    except Changed:
+        swapping.unlink(missing_ok=True)
+        raise
+    except BaseException:
+        if hash_or_absent(swapping) == digest:
+            swapping.unlink()
+        raise
+    swapping.unlink()
+
+
+def exchange_checked(staged: Path, real: Path, expect: str) -> None:
+    """Exchange two files, and back again if what came out is not what was expected.
+
+    Args:
+        staged: The new file.
+        real: The live one.
+        expect: SHA-256 that the live file must have.
+
+    Raises:
+        Changed: It had another; what others wrote last is live.
+        OSError: The exchange is not possible; both names are as they were.
+    """
+    shown = visible(str(real))
+    _check_expected(real, expect, shown)
+    inode = staged.stat().st_ino
+    try:
+        exchange(staged, real)
+        came_out = sha256_file(staged)
     except FileNotFoundError:
         raise _changed(shown) from None
     except BaseException:
         # an interrupt may come after the exchange: what came out is unknown, so it goes back
         if real.stat().st_ino == inode:
-            exchange(temporary, real)
+            exchange(staged, real)
         raise
     if came_out == expect:
         return
     ours = sha256_file(real)
-    exchange(temporary, real)
-    if sha256_file(temporary) != ours:  # a third version replaced ours meanwhile: the newest must stay live
-        exchange(temporary, real)
+    exchange(staged, real)
+    if sha256_file(staged) != ours:  # a third version replaced ours meanwhile: the newest must stay live
+        exchange(staged, real)
     raise _changed(shown)
 
 
-def _sync_folder(folder: int | None, shown: str) -> None:
+def sync_folder(folder: int | None, shown: str) -> None:
+    """Make the names of a folder durable.
+
+    Raises:
+        EnvironmentFailed: The disk refused.
+    """
     if folder is None:
         return
     try:
@@ -330,7 +403,16 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _explained(error: OSError, shown: str) -> EnvironmentFailed | OutOfResource:
+def explained(error: OSError, shown: str) -> EnvironmentFailed | OutOfResource:
+    """A failed system call as an error for people.
+
+    Args:
+        error: What failed.
+        shown: The file, safe to show.
+
+    Returns:
+        The error to raise; what ran out is told apart from what is not allowed.
+    """
     reason = error.strerror or str(error)
     if error.errno in _SPENT:
         return OutOfResource(f"{shown} cannot be written: {reason}, the old state stays", fix="free some, run it again")

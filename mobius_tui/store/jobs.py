@@ -304,6 +304,14 @@ def finish_job(
     )
 
 
+def keep_summary(connection: sqlite3.Connection, job_id: int, summary: Mapping[str, object]) -> None:
+    """Keep what a running job has to show already, such as the steps of a deploy."""
+    connection.execute(
+        "UPDATE jobs SET summary = ?, heartbeat_at = ? WHERE id = ?",
+        (json.dumps(dict(summary), sort_keys=True), clock.now(), job_id),
+    )
+
+
 def _job(row: sqlite3.Row) -> Job:
     state, owner = text(row["state"]), text(row["owner"])
     if state in {"running", "paused"} and not is_alive(owner):

@@ -266,7 +266,7 @@ def test_nothing_is_left_when_the_content_fails(
 
 def test_an_interrupt_while_checking_what_came_out_puts_it_back(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(path: Path) -> str:
-        if path.suffix == ".tmp" and sha256_file(path) == sha(OLD):
+        if path.suffix == ".swap" and sha256_file(path) == sha(OLD):
             raise KeyboardInterrupt
         return sha256_file(path)
 

@@ -1,0 +1,1 @@
+"""The deploy: a journalled table of steps from a verified backup to a published catalogue."""

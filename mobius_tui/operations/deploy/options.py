@@ -1,0 +1,126 @@
+"""What a deploy is asked for, as plain data, and what it reports at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from types import NoneType
+from typing import Any
+
+from mobius_tui.errors import BadInput
+from mobius_tui.text import visible
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOptions:
+    """The options of one deploy; they are kept in the job's row and in the journal.
+
+    Attributes:
+        source: A catalogue that ``migrate -o`` made, to be published as it is; None migrates now.
+        force: Go on although the service is unhealthy, and outside the deploy window; both are recorded.
+        auto_rollback: Roll back by itself when a step after the swap fails; False holds and asks.
+        at: Seconds since the epoch to wait for before it starts; None starts at once.
+        retention_days: Days that backups are kept by the cleaning at the end; None means the setting's.
+        accept_queue: Publish although the review queue grows by far.
+        reason: Why, for the history.
+    """
+
+    source: str | None = None
+    force: bool = False
+    auto_rollback: bool = True
+    at: float | None = None
+    retention_days: int | None = None
+    accept_queue: bool = False
+    reason: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The options as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> DeployOptions:
+        """Options from a job's row; keys that are none are passed over.
+
+        Raises:
+            BadInput: A value is of the wrong kind.
+        """
+        kinds = {item.name: _KINDS[str(item.type)] for item in fields(cls)}
+        taken = {name: value for name, value in values.items() if name in kinds}
+        for name, value in taken.items():
+            if type(value) not in kinds[name]:
+                raise BadInput(f"the job's row has {visible(repr(value)[:80])} as its {name}")
+        return cls(**taken)
+
+
+_KINDS: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "str": (str,),
+    "str | None": (str, NoneType),
+    "int | None": (int, NoneType),
+    "float | None": (float, int, NoneType),
+}
+
+
+@dataclass(slots=True)
+class StepState:
+    """One row of a deploy's table as people see it.
+
+    Attributes:
+        state: ``waiting``, ``running``, ``done``, ``failed``, ``undone`` or ``skipped``.
+        began: Seconds since the epoch; None before it began.
+        ended: Seconds since the epoch; None before it ended.
+        reason: What it found or why it failed, in words.
+        limit_s: Seconds it may take.
+    """
+
+    name: str
+    state: str = "waiting"
+    began: float | None = None
+    ended: float | None = None
+    reason: str = ""
+    limit_s: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The row as a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class DeploySummary:
+    """How a deploy ended.
+
+    Attributes:
+        outcome: ``done``, ``rolled back``, ``undone`` (nothing was published), ``unchanged`` or ``held``.
+        run: The run id.
+        reason: Why it ended like that, in words.
+        backup: Name of the way back; None when there was no catalogue before.
+        before: SHA-256 of the live file before; None when there was none.
+        after: SHA-256 of the live file now; None when there is none.
+        images: Entries of the live catalogue.
+        with_dhash_before: Entries with a dHash before.
+        with_dhash_after: Entries with a dHash now.
+        rounds: How often the catalogue had to be read because others wrote it.
+        elapsed_s: Seconds.
+        steps: The table.
+        migration: The migration's own summary; empty with ``--from``.
+        emergency: Name of the copy that a rollback kept of what was live; None when there was none.
+    """
+
+    outcome: str
+    run: str
+    reason: str
+    backup: str | None
+    before: str | None
+    after: str | None
+    images: int | None
+    with_dhash_before: int | None
+    with_dhash_after: int | None
+    rounds: int
+    elapsed_s: float
+    steps: Sequence[Mapping[str, object]]
+    migration: Mapping[str, object] = field(default_factory=dict)
+    emergency: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The summary as a JSON object."""
+        return asdict(self)

@@ -1,4 +1,7 @@
-"""JSON-line logs: one service log, one run log an operation. A full disk drops and counts, it never stops the work."""
+"""JSON-line logs: one service log, one run log an operation. A full disk drops and counts, it never stops the work.
+
+Every record is redacted: no e-mail address, token, key, position or home folder reaches a file.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+
+from mobius_tui.redaction import redacted_value, redacted_words
 
 LEVELS = ("debug", "info", "warning", "error")
 """Levels, least first."""
@@ -55,22 +60,33 @@ class JsonLog:
         run_id: str = "",
         fields: Mapping[str, object] | None = None,
     ) -> None:
-        """Append one record; on an error it is dropped and counted."""
+        """Append one record, redacted; on an error it is dropped and counted.
+
+        Args:
+            level: One of ``LEVELS``.
+            component: Which part of MOBIUS speaks.
+            event: What happened, one word.
+            message: The same for people.
+            run_id: The operation it belongs to.
+            fields: Further data; it keeps its JSON types.
+        """
         if level in self._left_out:
             return
-        record = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": level,
-            "component": component,
-            "run": run_id,
-            "event": event,
-            "message": message,
-            **({"fields": dict(fields)} if fields else {}),
-        }
-        with self._guard:
-            try:
-                self._append(json.dumps(record, default=str).encode("ascii") + b"\n")
-            except (OSError, TypeError, ValueError, RecursionError):
+        try:
+            record = {
+                "time": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "level": level,
+                "component": component,
+                "run": redacted_words(run_id),
+                "event": event,
+                "message": redacted_words(message),
+                **({"fields": redacted_value(fields)} if fields else {}),
+            }
+            line = json.dumps(record).encode("ascii") + b"\n"
+            with self._guard:
+                self._append(line)
+        except (OSError, TypeError, ValueError, RecursionError):
+            with self._guard:
                 self.dropped += 1
 
     def _append(self, line: bytes) -> None:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import platform
-import re
 import sys
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from mobius_tui.operations.machine import Finding
 from mobius_tui.operations.status import read_status
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.history import read_history
+from mobius_tui.redaction import redacted, redacted_value
 from mobius_tui.settings import is_secret
 from mobius_tui.system import clock
 from mobius_tui.text import visible
@@ -30,64 +30,6 @@ LOG_BYTES = 400_000
 
 RUN_LOGS = 5
 """The newest run logs are taken, beside the service log."""
-
-_HOMES = re.compile(r"(/(?:home|Users)/)[^/\s\"'\\:,;]+|/root(?=[/\s\"':,;]|$)|[A-Za-z]:\\\\?Users\\\\?[^\\\s\"':,;]+")
-_MAIL = re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+")
-_BEARER = re.compile(r"(?i)\b(bearer|basic|token)\s+[A-Za-z0-9._~+/=-]{8,}")
-_KNOWN_TOKENS = re.compile(
-    r"\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|sk-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}"
-    r"|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*)"
-)
-_IN_ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@")
-_SECRET_NAME = (
-    r"[\w.-]*(?:api[_-]?key|secret|password|passwd|token|credential|authorization|gps|latitude|longitude)[\w.-]*"
-)
-_IS_SECRET = re.compile(rf"(?i){_SECRET_NAME}")
-_NAMED = re.compile(rf"(?i)([\"']?\b{_SECRET_NAME}[\"']?\s*[:=]\s*)(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\]|[^\s,;}}\]]+)")
-
-
-def redacted(text: str) -> str:
-    """A text without e-mail addresses, tokens, keys, positions and the names of home folders.
-
-    Args:
-        text: Lines of words, or of JSON objects, which stay such.
-
-    Returns:
-        The text with marks such as ``[e-mail]`` and ``~`` in their place.
-    """
-    return "".join(_redacted_line(line) for line in text.splitlines(keepends=True))
-
-
-def redacted_value(value: object) -> object:
-    """JSON data with every string redacted, and hidden what a secret's name stands before."""
-    if isinstance(value, str):
-        return _redacted_words(value)
-    if isinstance(value, dict):
-        return {
-            _redacted_words(str(name)): "[hidden]" if _IS_SECRET.fullmatch(str(name)) else redacted_value(item)
-            for name, item in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [redacted_value(item) for item in value]
-    return value
-
-
-def _redacted_line(line: str) -> str:
-    if line.startswith("{"):
-        try:
-            return json.dumps(redacted_value(json.loads(line))) + "\n"
-        except (ValueError, RecursionError):
-            pass
-    return _redacted_words(line)
-
-
-def _redacted_words(text: str) -> str:
-    text = _IN_ADDRESS.sub(r"\1[login]@", text)
-    text = _BEARER.sub(r"\1 [token]", text)
-    text = _KNOWN_TOKENS.sub("[token]", text)
-    text = _NAMED.sub(r"\1[hidden]", text)
-    text = _MAIL.sub("[e-mail]", text)
-    return _HOMES.sub("~", text)
 
 
 def write_bundle(ws: Workspace, findings: Sequence[Finding]) -> Path:

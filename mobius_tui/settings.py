@@ -59,6 +59,13 @@ class Settings:
     max_bytes: int = _setting(512 * _MEBI, "bytes of an image file at most")
     image_seconds: float = _setting(30.0, "seconds an image may take")
     image_memory: int = _setting(3072 * _MEBI, "bytes of memory an image may take")
+    deploy_window: str = _setting("", "when a deploy in production may begin, like 23:00-00:00 UTC; empty: always")
+    hook_before_swap: str = _setting("", "command of the operator's before a deploy's swap")
+    hook_after_swap: str = _setting("", "command of the operator's after a deploy's swap")
+    hook_on_rollback: str = _setting("", "command of the operator's when a deploy or person rolled back")
+    hook_on_completion: str = _setting("", "command of the operator's when a deploy has ended, whichever way")
+    hooks_required: str = _setting("", "hooks whose failure stops the deploy, such as before_swap, after_swap")
+    hook_seconds: float = _setting(60.0, "seconds a hook may take")
     theme: str = _setting("mobius-dark", "colours of the console")
     low_bandwidth: bool = _setting(False, "fewer repaints for slow links")
     ascii: bool = _setting(False, "plain ASCII borders and marks in the console")
@@ -82,8 +89,11 @@ class Sourced:
 PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir")
 """Settings that name a file or folder; relative ones are meant from the workspace, whoever reads them from wherever."""
 
-OTHER_VARIABLES = ("MOBIUS_WORKSPACE",)
-"""``MOBIUS_`` variables that are no settings."""
+OTHER_VARIABLES = (
+    "MOBIUS_WORKSPACE", "MOBIUS_RUN", "MOBIUS_MOMENT", "MOBIUS_LIVE", "MOBIUS_BACKUP", "MOBIUS_OUTCOME",
+    "MOBIUS_REASON",
+)  # fmt: skip
+"""``MOBIUS_`` variables that are no settings; all but the first are told to hooks."""
 
 
 def setting_names() -> list[str]:
@@ -286,6 +296,7 @@ _RANGES = {
     "max_bytes": (1, 10**12),
     "image_seconds": (0.1, 3600.0),
     "image_memory": (64 * _MEBI, 10**13),
+    "hook_seconds": (0.1, 3600.0),
 }
 
 

@@ -45,6 +45,8 @@ class Settings:
     themes: str = _setting("themes", "folder of the colour themes")
     state_dir: str = _setting(".mobius", "folder of database, journal and locks")
     retention_days: int = _setting(30, "days every backup is kept", alias="RETENTION_DAYS")
+    backup_every: float = _setting(0.0, "hours between backups that the worker makes by itself; 0: none")
+    backup_key_file: str = _setting("", "age identity file for encrypted backups; nobody else may read it")
     log_level: str = _setting("info", "least level that the log files hold", choices=LEVELS)
     profile: str = _setting("exact", "how images are decoded", choices=("exact", "fast"))
     threshold: int = _setting(10, "largest Hamming distance of a candidate pair, bits")
@@ -66,6 +68,12 @@ class Settings:
     hook_on_completion: str = _setting("", "command of the operator's when a deploy has ended, whichever way")
     hooks_required: str = _setting("", "hooks whose failure stops the deploy, such as before_swap, after_swap")
     hook_seconds: float = _setting(60.0, "seconds a hook may take")
+    settle_seconds: float = _setting(30.0, "seconds between a swap and its smoke tests")
+    hold_seconds: float = _setting(10.0, "seconds that the file which came out of a swap is watched")
+    backup_seconds: float = _setting(900.0, "seconds that the backup of a deploy may take")
+    migrate_seconds: float = _setting(21_600.0, "seconds that the migration of a deploy may take")
+    verify_seconds: float = _setting(900.0, "seconds that the verification of a staged catalogue may take")
+    smoke_seconds: float = _setting(300.0, "seconds that the smoke tests of a deploy may take")
     theme: str = _setting("mobius-dark", "colours of the console")
     low_bandwidth: bool = _setting(False, "fewer repaints for slow links")
     ascii: bool = _setting(False, "plain ASCII borders and marks in the console")
@@ -86,8 +94,10 @@ class Sourced:
     warnings: tuple[str, ...] = ()
 
 
-PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir")
+PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir", "backup_key_file")
 """Settings that name a file or folder; relative ones are meant from the workspace, whoever reads them from wherever."""
+
+_FILES = {"catalogue", "backup_key_file"}
 
 OTHER_VARIABLES = (
     "MOBIUS_WORKSPACE", "MOBIUS_RUN", "MOBIUS_MOMENT", "MOBIUS_LIVE", "MOBIUS_BACKUP", "MOBIUS_OUTCOME",
@@ -292,6 +302,13 @@ _RANGES = {
     "batch_size": (1, 100_000),
     "scan_seconds": (0.5, 86_400.0),
     "retention_days": (0, 36_500),
+    "backup_every": (0.0, 8760.0),
+    "settle_seconds": (0.0, 3600.0),
+    "hold_seconds": (0.0, 600.0),
+    "backup_seconds": (1.0, 86_400.0),
+    "migrate_seconds": (1.0, 864_000.0),
+    "verify_seconds": (1.0, 86_400.0),
+    "smoke_seconds": (1.0, 3600.0),
     "max_pixels": (1, 10**12),
     "max_bytes": (1, 10**12),
     "image_seconds": (0.1, 3600.0),
@@ -307,8 +324,8 @@ def _check_range(name: str, value: Any, origin: str) -> None:
             raise BadInput(f"{name} must be from {least} to {most}, not {value}", where=origin)
     if name not in PATHS:
         return
-    if "\0" in value or (not value.strip() and name != "catalogue"):
-        raise BadInput(f"{name} must name a {'file' if name == 'catalogue' else 'folder'}", where=origin)
+    if "\0" in value or (not value.strip() and name not in _FILES):
+        raise BadInput(f"{name} must name a {'file' if name in _FILES else 'folder'}", where=origin)
     if value.startswith("~"):
         try:
             Path(value).expanduser()

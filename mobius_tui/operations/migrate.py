@@ -7,7 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobius_tui import __version__
@@ -83,7 +83,7 @@ def migrate(
                 return _report(ws, findings, waiting, options, progress, effort)
             _refuse_too_many_failures(ws, findings)
             waiting = _match(ws, connection, findings, options, progress, effort)
-            queued = _keep_queue(ws, connection, findings, waiting, options, progress)
+            queued = keep_queue(ws, connection, findings, waiting, options, progress)
             try:
                 return _publish(ws, connection, findings, waiting, queued, target, options, progress, effort)
             except Changed:
@@ -91,6 +91,53 @@ def migrate(
                     raise
                 progress.event("warning", "catalogue_changed", "the catalogue was changed meanwhile; reading it again")
     raise AssertionError("the last attempt returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A migration of the live catalogue that is ready to be published by whoever asked for it.
+
+    Attributes:
+        findings: What was found out; ``findings.library.sha256`` is the hash of the catalogue that was read.
+        waiting: Candidate pairs.
+        effort: What it cost.
+    """
+
+    findings: Findings
+    waiting: Waiting
+    effort: Effort
+
+    def chunks(self, ws: Workspace, progress: Progress) -> Iterator[bytes]:
+        """The bytes of the new catalogue."""
+        return catalogue_bytes(self.findings, _run_record(ws, self.findings, progress, self.effort))
+
+    def summary(self, output: Path, queued: int, hashes: tuple[str | None, str | None]) -> MigrationSummary:
+        """The summary, for a catalogue that replaced one hash by another."""
+        return _summary("LIVE", self.findings, queued, output, self.effort, hashes=hashes)
+
+
+def prepare(ws: Workspace, connection: sqlite3.Connection, options: MigrateOptions, progress: Progress) -> Prepared:
+    """Do all of a migration in place but its publication; the catalogue's lock is the caller's to hold.
+
+    Args:
+        ws: The workspace.
+        connection: The database.
+        options: What is asked for; neither a dry run nor with an output.
+        progress: Told of everything; asked whether to go on.
+
+    Returns:
+        What is to be published.
+
+    Raises:
+        ProcessingFailed: Too many images failed.
+        MobiusError: As ``migrate``.
+    """
+    options.check()
+    effort = Effort(time.monotonic())
+    library = _read(ws, options, progress)
+    findings = _find_out(ws, connection, library, options, progress, effort)
+    _refuse_too_many_failures(ws, findings)
+    return Prepared(findings, _match(ws, connection, findings, options, progress, effort), effort)
 
 
 def _read(ws: Workspace, options: MigrateOptions, progress: Progress) -> Library:
@@ -214,7 +261,7 @@ def _match(
     return waiting
 
 
-def _keep_queue(
+def keep_queue(
     ws: Workspace,
     connection: sqlite3.Connection,
     findings: Findings,

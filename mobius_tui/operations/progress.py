@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from mobius_tui.errors import Cancelled
 from mobius_tui.logs import JsonLog
 from mobius_tui.store.events import add_event
-from mobius_tui.store.jobs import Job, update_job, wanted_of
+from mobius_tui.store.jobs import Job, keep_summary, update_job, wanted_of
 from mobius_tui.text import counted
 
 WRITE_EVERY_S = 0.25
@@ -44,6 +44,9 @@ class Progress(Protocol):
 
     def event(self, level: str, event: str, message: str, **fields: object) -> None:
         """Something happened that people should be able to read later."""
+
+    def show(self, summary: Mapping[str, object]) -> None:
+        """What the job has to show while it runs, such as the steps of a deploy."""
 
     def checkpoint(self) -> None:
         """Wait here while paused.
@@ -134,6 +137,10 @@ class StoreProgress:
         for log in (self._log, self._mirror):
             if log is not None:
                 log.write(level, self._job.kind, event, message, self.run_id, fields)
+
+    def show(self, summary: Mapping[str, object]) -> None:
+        """Keep it in the job's row."""
+        keep_summary(self._connection, self._job.id, summary)
 
     def checkpoint(self) -> None:
         """Wait while paused; leave when cancelled or when the process ends."""

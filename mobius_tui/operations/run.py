@@ -152,7 +152,8 @@ def _note_failure(
         progress.event(level, state, visible(sentence), **_trace(error))
         progress.flush()
     try:
-        finish_job(connection, job.id, state, code, visible(sentence), {})
+        shown = find_job(connection, job.id).summary  # such as the steps up to the one that failed
+        finish_job(connection, job.id, state, code, visible(sentence), shown)
     except sqlite3.Error as failed:
         raise database_error(failed, ws.database) from error
 

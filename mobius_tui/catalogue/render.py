@@ -42,7 +42,7 @@ _DHASH = re.compile(r"[0-9a-f]{16}")
 _VALUE = json.JSONDecoder(parse_int=float)
 
 
-class _Style(NamedTuple):
+class Style(NamedTuple):
     """How one object is laid out."""
 
     after_brace: str
@@ -51,10 +51,10 @@ class _Style(NamedTuple):
     before_brace: str
 
 
-_COMPACT = _Style("", " ", ": ", "")
+_COMPACT = Style("", " ", ": ", "")
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """A member within an entry's text: its key, and the offsets of its parts."""
 
     name: str
@@ -170,7 +170,7 @@ def _image_splices(
     document: Document,
     updates: Sequence[OwnedFields | None],
     appended: Sequence[tuple[str, OwnedFields]],
-    outer: _Style,
+    outer: Style,
 ) -> Iterator[tuple[int, int, str]]:
     """Replacements within ``images``: start and end of what goes, and what comes."""
     for entry, fields in zip(document.entries, updates, strict=False):
@@ -235,7 +235,7 @@ def spliced(raw: str, fields: OwnedFields) -> str:
     wanted = _wanted(fields)
     pieces: list[str] = []
     at = 0
-    parts = list(_parts(raw))
+    parts = list(parts_of(raw))
     kept_before = False
     for number, part in enumerate(parts):
         if part.name == "dhash_error" and part.name not in wanted:
@@ -252,7 +252,7 @@ def spliced(raw: str, fields: OwnedFields) -> str:
                 pieces += raw[at : part.value], written
                 at = part.end
     if wanted:
-        style = _style_of(raw, parts)
+        style = style_of(raw, parts)
         end = parts[-1].end if parts else 1
         pieces.append(raw[at:end])
         at = end
@@ -276,7 +276,7 @@ def _already(text: str, value: object, written: str) -> bool:
     return type(found) is not bool and bool(found == value)
 
 
-def _parts(raw: str) -> Iterator[_Part]:
+def parts_of(raw: str) -> Iterator[Part]:
     """The members of an object's text that is known to be valid."""
     at = 1
     while match := _MEMBER.match(raw, at):
@@ -285,10 +285,10 @@ def _parts(raw: str) -> Iterator[_Part]:
         if match[4] is None:
             at = _VALUE.raw_decode(raw, at)[1]
         name = json.loads(token) if "\\" in token else token[1:-1]
-        yield _Part(name, lead, key, match.end(2), match.end(3), at)
+        yield Part(name, lead, key, match.end(2), match.end(3), at)
 
 
-def _style_of(raw: str, parts: Sequence[_Part]) -> _Style:
+def style_of(raw: str, parts: Sequence[Part]) -> Style:
     """How an object's text is laid out, told from its last members."""
     if not parts:
         return _COMPACT
@@ -301,10 +301,10 @@ def _style_of(raw: str, parts: Sequence[_Part]) -> _Style:
         after_comma = after_brace
     else:
         after_comma = " " if colon.endswith(" ") else ""
-    return _Style(after_brace, after_comma, colon, raw[last.end : -1])
+    return Style(after_brace, after_comma, colon, raw[last.end : -1])
 
 
-def _outer_style(document: Document) -> _Style:
+def _outer_style(document: Document) -> Style:
     """How the top-level object is laid out."""
     text = document.text
     members: list[Member] = list(document.members.values())
@@ -317,7 +317,7 @@ def _outer_style(document: Document) -> _Style:
         after_comma = after_brace
     else:
         after_comma = " " if colon.endswith(" ") else ""
-    return _Style(after_brace, after_comma, colon, "")
+    return Style(after_brace, after_comma, colon, "")
 
 
 def _space_before(text: str, at: int) -> str:
@@ -328,13 +328,13 @@ def _space_before(text: str, at: int) -> str:
 
 
 def _appended(
-    document: Document, appended: Sequence[tuple[str, OwnedFields]], outer: _Style
+    document: Document, appended: Sequence[tuple[str, OwnedFields]], outer: Style
 ) -> Iterator[tuple[int, int, str]]:
     """New entries after the last one, laid out like it."""
     text, entries, images = document.text, document.entries, document.members[IMAGES]
     if entries:
         raw = document.raw(entries[-1])
-        style = _style_of(raw, list(_parts(raw)))
+        style = style_of(raw, list(parts_of(raw)))
         at = entries[-1].end
         between = _space_before(text, entries[-1].start)
         for path, fields in appended:
@@ -348,13 +348,13 @@ def _appended(
     yield images.value_start, images.value_end, f"{back}]"
 
 
-def _new_entry(path: str, fields: OwnedFields, style: _Style) -> str:
+def _new_entry(path: str, fields: OwnedFields, style: Style) -> str:
     members = {"path": path, **_wanted(fields)}
     inner = f",{style.after_comma}".join(f'"{name}"{style.colon}{_compact(members[name])}' for name in members)
     return f"{{{style.after_brace}{inner}{style.before_brace}}}"
 
 
-def _indents(outer: _Style) -> tuple[str, str]:
+def _indents(outer: Style) -> tuple[str, str]:
     """The line break before an item of a list in a top-level member, and the one before its closing bracket."""
     break_, _, indent = outer.after_comma.rpartition("\n")
     ending = "\r\n" if break_.endswith("\r") else "\n"
@@ -363,7 +363,7 @@ def _indents(outer: _Style) -> tuple[str, str]:
     return ending + indent * 2, ending + indent
 
 
-def _lines(opening: str, items: Sequence[str], closing: str, outer: _Style) -> str:
+def _lines(opening: str, items: Sequence[str], closing: str, outer: Style) -> str:
     """A list or object with one item a line."""
     if not items:
         return opening + closing
@@ -371,7 +371,7 @@ def _lines(opening: str, items: Sequence[str], closing: str, outer: _Style) -> s
     return f"{opening}{step}{f',{step}'.join(items)}{back}{closing}"
 
 
-def _duplicate_lines(duplicates: Iterable[Mapping[str, Any]], outer: _Style) -> Iterator[str]:
+def _duplicate_lines(duplicates: Iterable[Mapping[str, Any]], outer: Style) -> Iterator[str]:
     step, back = _indents(outer)
     empty = True
     for item in duplicates:

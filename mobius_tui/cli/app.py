@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "resume": ("jobs", "Let a paused operation go on."),
     "cancel": ("jobs", "End an operation; its finished work is kept."),
     "history": ("workspace", "Every act that changed anything: who, when, why."),
+    "report": ("report", "One archive of a run: timeline, logs, samples, journal, settings."),
     "logs": ("logs", "Logs for people."),
     "config": ("workspace", "Effective settings and where each comes from."),
 }

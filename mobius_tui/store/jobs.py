@@ -151,6 +151,18 @@ def find_job(connection: sqlite3.Connection, job_id: int) -> Job:
     return _job(row)
 
 
+def find_run(connection: sqlite3.Connection, run_id: str) -> Job | None:
+    """The job of a run; None when there is none."""
+    row = connection.execute(f"SELECT {_COLUMNS} FROM jobs WHERE run_id = ?", (run_id,)).fetchone()
+    return None if row is None else _job(row)
+
+
+def known_runs(connection: sqlite3.Connection) -> list[tuple[int, str]]:
+    """Number and run id of every job, newest first."""
+    rows = connection.execute("SELECT id, run_id FROM jobs ORDER BY id DESC").fetchall()
+    return [(int(row["id"]), text(row["run_id"])) for row in rows]
+
+
 def list_jobs(connection: sqlite3.Connection, *, active_only: bool = False, limit: int = 50) -> list[Job]:
     """Jobs, newest first."""
     where = f"WHERE state IN {ACTIVE}" if active_only else ""
@@ -208,6 +220,35 @@ def _is_damaged(connection: sqlite3.Connection, job_id: int) -> bool:
     """Whether what a job was asked for cannot be read: the defaults would be something else."""
     row = connection.execute("SELECT options FROM jobs WHERE id = ?", (job_id,)).fetchone()
     return json_object(row["options"]) is None
+
+
+def claim_job(connection: sqlite3.Connection, job_id: int, kind: str, owner: str) -> Job:
+    """Take a job that was put down for a process of its own; no worker takes such a one.
+
+    Args:
+        connection: The database.
+        job_id: Which.
+        kind: What it has to be.
+        owner: Token of the process that will run it.
+
+    Returns:
+        The job, now running.
+
+    Raises:
+        BadInput: It is of another kind, meant for a worker, begun already, cancelled meanwhile, or damaged.
+    """
+    with writing(connection):
+        job = find_job(connection, job_id)
+        if job.kind != kind or not job.options.get("foreground"):
+            raise BadInput(f"job {job_id} is no {kind} that waits for its process")
+        if job.state != "queued":
+            said = f": {visible(job.error)}" if job.error else ""
+            raise BadInput(f"{kind} {job_id} is {job.state} already{said}")
+        connection.execute(
+            "UPDATE jobs SET state = 'running', owner = ?, started_at = ?, heartbeat_at = ? WHERE id = ?",
+            (owner, clock.now(), clock.now(), job_id),
+        )
+    return find_job(connection, job_id)
 
 
 def release_job(connection: sqlite3.Connection, job_id: int, owner: str) -> bool:

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mobius_tui.store.values import whole
+from mobius_tui.store.values import number, whole
 from mobius_tui.system import clock
 
 WINDOW_S = 900.0
@@ -146,6 +146,22 @@ def keep_sample(
             hashed,
         ),
     )
+
+
+def list_samples(connection: sqlite3.Connection, since: float, until: float) -> list[dict[str, float | None]]:
+    """The figures of each minute in a time, oldest first.
+
+    Args:
+        connection: The database.
+        since: Seconds since the epoch.
+        until: Likewise.
+
+    Returns:
+        A row a minute: ``at`` (seconds), the figures (milliseconds, fraction 0..1, images an hour), ``queue``,
+        ``images`` and ``hashed``; None where nothing was measured.
+    """
+    rows = connection.execute("SELECT * FROM samples WHERE at >= ? AND at <= ? ORDER BY at", (since, until)).fetchall()
+    return [{name: number(row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118
 
 
 def forget_old(connection: sqlite3.Connection, now: float) -> None:

@@ -1,0 +1,81 @@
+"""The steps of a deploy or rollback as people see them: from its journal, or from what its job's row mirrors of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from mobius_tui.operations.deploy.options import StepState
+
+ENDED = ("done", "failed", "undone", "skipped")
+"""States of a step that is over."""
+
+MOST_STEPS = 200
+"""More are not shown: neither a journal nor a row of MOBIUS holds so many."""
+
+
+def steps_of_summary(summary: Mapping[str, Any]) -> tuple[StepState, ...]:
+    """The steps that a job's row mirrors.
+
+    Args:
+        summary: The row's summary; whatever is no step in it is passed over.
+
+    Returns:
+        The steps, in the order of the table.
+    """
+    rows = summary.get("steps")
+    found = rows[:MOST_STEPS] if isinstance(rows, list | tuple) else []
+    return tuple(_step(row) for row in found if isinstance(row, Mapping) and row.get("name"))
+
+
+def _step(row: Mapping[str, Any]) -> StepState:
+    return StepState(
+        name=str(row["name"]),
+        state=str(row.get("state", "")),
+        began=_number(row.get("began")),
+        ended=_number(row.get("ended")),
+        reason=str(row.get("reason") or ""),
+        limit_s=_number(row.get("limit_s")),
+    )
+
+
+def steps_of_journal(records: Iterable[Mapping[str, Any]]) -> tuple[StepState, ...]:
+    """The steps that a journal tells of.
+
+    Args:
+        records: Its records, oldest first.
+
+    Returns:
+        The steps in the order in which they began; what a later record says of a step holds.
+    """
+    steps: dict[str, StepState] = {}
+    for record in records:
+        if record.get("what") != "step" or not record.get("step") or len(steps) >= MOST_STEPS:
+            continue
+        name, state, at = str(record["step"]), str(record.get("state", "")), seconds_of(record.get("time"))
+        step = steps.setdefault(name, StepState(name, began=at))
+        step.state = state
+        if state == "running":
+            step.began, step.ended = at, None
+        else:
+            step.ended = at
+        step.reason = str(record.get("reason") or step.reason)
+        step.limit_s = _number(record.get("limit_s")) or step.limit_s
+    return tuple(steps.values())
+
+
+def seconds_of(text: object) -> float | None:
+    """Seconds since the epoch of an ISO 8601 time; None when the text is none. Without a zone it is UTC."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    number = float(value)
+    return number if abs(number) < 1e11 else None  # also leaves out infinity and what is no number

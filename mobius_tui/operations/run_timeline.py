@@ -1,0 +1,191 @@
+"""What happened in a run and when: its journal, events, history and job row in one order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mobius_tui.operations.run_steps import seconds_of, steps_of_journal, steps_of_summary
+from mobius_tui.store.events import Event
+from mobius_tui.system import clock
+from mobius_tui.text import human_seconds, visible
+
+Entry = dict[str, object]
+"""One thing that happened: ``time``, ``source``, ``what``, and ``facts`` where there are any."""
+
+_OWN_FACTS = {"n", "time", "what", "step", "state", "reason", "text"}
+_SPECIAL = re.compile(r"([\\`*|<\[\]])")
+
+
+@dataclass(slots=True)
+class RunFacts:
+    """What was found of a run.
+
+    Attributes:
+        run: Its id.
+        job: Its row, as ``job_facts`` gives it; None when there is none.
+        events: Its events, oldest first.
+        records: Its journal.
+        acts: Its acts in the history.
+        log_records: The records of its run log.
+    """
+
+    run: str
+    job: Mapping[str, Any] | None = None
+    events: tuple[Event, ...] = ()
+    records: tuple[Mapping[str, Any], ...] = ()
+    acts: tuple[Mapping[str, Any], ...] = ()
+    log_records: tuple[Mapping[str, Any], ...] = ()
+
+    def span(self) -> tuple[float | None, float | None]:
+        """When it began and ended, seconds since the epoch, as far as anything says."""
+        job = self.job or {}
+        texts = [record.get("time") for record in (*self.records, *self.acts, *self.log_records)]
+        texts += [job.get(name) for name in ("requested_at", "started_at", "finished_at")]
+        known = [event.at for event in self.events] + [at for at in map(seconds_of, texts) if at is not None]
+        return (min(known), max(known)) if known else (None, None)
+
+    def head(self) -> dict[str, object]:
+        """Who ran what, why, and how it ended."""
+        nothing: Mapping[str, Any] = {}
+        begin = next((record for record in self.records if record.get("what") == "begin"), nothing)
+        end = next((record for record in reversed(self.records) if record.get("what") == "end"), nothing)
+        job = self.job or nothing
+        act = self.acts[-1] if self.acts else nothing
+        began, ended = self.span()
+        return {
+            "run": self.run,
+            "kind": begin.get("kind") or job.get("kind") or act.get("act") or self.run.partition("-")[0],
+            "who": begin.get("who") or job.get("requested_by") or act.get("who"),
+            "reason": begin.get("reason") or job.get("reason") or act.get("reason"),
+            "began": None if began is None else clock.iso(began),
+            "ended": None if ended is None else clock.iso(ended),
+            "outcome": end.get("state") or job.get("state"),
+            "why": end.get("reason") or job.get("error"),
+            "exit_code": end.get("exit_code", job.get("exit_code")),
+            "before": act.get("before") or begin.get("before"),
+            "after": act.get("after"),
+            "steps": [step.to_json() for step in self.steps()],
+        }
+
+    def steps(self) -> Sequence[Any]:
+        """Its steps: by the journal, else by the row."""
+        return steps_of_journal(self.records) or steps_of_summary((self.job or {}).get("summary") or {})
+
+    def names(self) -> set[str]:
+        """Every short text in journal, history and row: among them the names of the backups concerned."""
+        found: set[str] = set()
+        for value in (*self.records, *self.acts, self.job or {}):
+            found |= set(_texts(value, 0))
+        return found
+
+
+def _texts(value: object, depth: int) -> Iterator[str]:
+    if isinstance(value, str) and len(value) <= 100:
+        yield value
+    elif isinstance(value, Mapping) and depth < 8:
+        for item in value.values():
+            yield from _texts(item, depth + 1)
+    elif isinstance(value, list | tuple) and depth < 8:
+        for item in value:
+            yield from _texts(item, depth + 1)
+
+
+def timeline(facts: RunFacts) -> list[Entry]:
+    """Everything that happened, oldest first.
+
+    Args:
+        facts: What was found.
+
+    Returns:
+        Entries; events come from the database, and from the run log where that has none.
+    """
+    entries = [*_of_journal(facts.records), *_of_acts(facts.acts), *_of_job(facts.job)]
+    entries += _of_events(facts.events) if facts.events else _of_log(facts.log_records)
+    return sorted(entries, key=lambda entry: str(entry["time"]))
+
+
+def _of_journal(records: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+    for record in records:
+        words = [str(record.get("what", "?"))]
+        words += [str(record[name]) for name in ("step", "state", "reason", "text") if record.get(name)]
+        rest = {name: value for name, value in record.items() if name not in _OWN_FACTS}
+        yield _entry(record.get("time"), "journal", " ".join(words), rest)
+
+
+def _of_acts(acts: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+    for act in acts:
+        rest = {name: act.get(name) for name in ("reason", "before", "after", "details") if act.get(name)}
+        yield _entry(act.get("time"), "history", f"{act.get('act', '?')} by {act.get('who', '?')}", rest)
+
+
+def _of_job(job: Mapping[str, Any] | None) -> Iterator[Entry]:
+    if job is None:
+        return
+    yield _entry(job["requested_at"], "job", f"{job['kind']} {job['id']} asked for by {job['requested_by']}", {})
+    if job.get("started_at"):
+        yield _entry(job["started_at"], "job", "started", {})
+    if job.get("finished_at"):
+        why = f": {job['error']}" if job.get("error") else ""
+        yield _entry(job["finished_at"], "job", f"{job['state']}, exit {job['exit_code']}{why}", {})
+
+
+def _of_events(events: Sequence[Event]) -> Iterator[Entry]:
+    for event in events:
+        yield _entry(clock.iso(event.at), "event", f"{event.level}: {event.message}", dict(event.fields))
+
+
+def _of_log(records: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+    for record in records:
+        fields = record.get("fields")
+        rest = fields if isinstance(fields, dict) else {}
+        yield _entry(record.get("time"), "log", f"{record.get('level', '?')}: {record.get('message', '')}", rest)
+
+
+def _entry(time: object, source: str, what: str, facts: Mapping[str, object]) -> Entry:
+    at = seconds_of(time)
+    return {"time": "" if at is None else clock.iso(at), "source": source, "what": what, "facts": dict(facts)}
+
+
+def timeline_page(facts: RunFacts, entries: Sequence[Entry], missing: Sequence[str]) -> str:
+    """The timeline for people.
+
+    Args:
+        facts: What was found.
+        entries: ``timeline(facts)``.
+        missing: What could not be had.
+
+    Returns:
+        A page of Markdown; texts from outside are no markup in it.
+    """
+    head = facts.head()
+    lines = [f"# {_plain(facts.run)}", ""]
+    for name in ("kind", "who", "reason", "began", "ended", "outcome", "why", "exit_code", "before", "after"):
+        value = head[name]
+        lines.append(f"- {name.replace('_', ' ')}: {'-' if value in (None, '') else _plain(value)}")
+    steps = facts.steps()
+    if steps:
+        lines += ["", "## Steps", "", "| step | state | began | took | limit | reason |", "|---|---|---|---|---|---|"]
+        for step in steps:
+            took = "-" if step.began is None or step.ended is None else human_seconds(step.ended - step.began)
+            cells = [
+                step.name,
+                step.state,
+                "-" if step.began is None else clock.iso(step.began),
+                took,
+                "-" if step.limit_s is None else human_seconds(step.limit_s),
+                step.reason,
+            ]
+            lines.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
+    if missing:
+        lines += ["", "## What is missing", "", *(f"- {_plain(sentence)}" for sentence in missing)]
+    lines += ["", "## Timeline", "", "| time | source | what |", "|---|---|---|"]
+    lines += [f"| {entry['time'] or '-'} | {entry['source']} | {_plain(entry['what'])} |" for entry in entries]
+    return "\n".join(lines) + "\n"
+
+
+def _plain(value: object) -> str:
+    """A text from outside, on one line and without a character that Markdown would take for its own."""
+    return _SPECIAL.sub(r"\\\1", visible(str(value)))

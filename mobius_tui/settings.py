@@ -74,6 +74,9 @@ class Settings:
     migrate_seconds: float = _setting(21_600.0, "seconds that the migration of a deploy may take")
     verify_seconds: float = _setting(900.0, "seconds that the verification of a staged catalogue may take")
     smoke_seconds: float = _setting(300.0, "seconds that the smoke tests of a deploy may take")
+    host: str = _setting("127.0.0.1", "address the worker answers HTTP on; another than loopback opens it to others")
+    port: int = _setting(5001, "its port; 0: any free one")
+    base_url: str = _setting("", "where health is asked; empty: the worker's own address", alias="BASE_URL")
     theme: str = _setting("mobius-dark", "colours of the console")
     low_bandwidth: bool = _setting(False, "fewer repaints for slow links")
     ascii: bool = _setting(False, "plain ASCII borders and marks in the console")
@@ -302,6 +305,7 @@ _RANGES = {
     "batch_size": (1, 100_000),
     "scan_seconds": (0.5, 86_400.0),
     "retention_days": (0, 36_500),
+    "port": (0, 65_535),
     "backup_every": (0.0, 8760.0),
     "settle_seconds": (0.0, 3600.0),
     "hold_seconds": (0.0, 600.0),
@@ -322,6 +326,10 @@ def _check_range(name: str, value: Any, origin: str) -> None:
         least, most = _RANGES[name]
         if not least <= value <= most:
             raise BadInput(f"{name} must be from {least} to {most}, not {value}", where=origin)
+    if name == "base_url" and value and not value.startswith(("http://", "https://")):
+        raise BadInput(f"base_url must begin with http:// or https://, not {visible(value)}", where=origin)
+    if name == "host" and not value.strip():
+        raise BadInput("host must name an address, such as 127.0.0.1", where=origin)
     if name not in PATHS:
         return
     if "\0" in value or (not value.strip() and name not in _FILES):

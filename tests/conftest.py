@@ -1,6 +1,7 @@
 """What every test may use: a workspace with generated images, and running an operation in it."""
 
 import os
+import random
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -20,10 +21,22 @@ from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
 Opened = Callable[..., Workspace]
 
+# The seed of tests/faults: one for all of xdist's processes, which inherit it; set the variable to repeat a run.
+os.environ.setdefault("MOBIUS_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000)))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what a failed run is repeated with."""
+    terminalreporter.write_line(f"second kills drawn with MOBIUS_FAULT_SEED={os.environ['MOBIUS_FAULT_SEED']}")
+
+
 # What started the tests may ignore these (nohup, a shell's background): the programs under test would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# Many workers run at once in the tests: each takes any free port.
+os.environ["MOBIUS_PORT"] = "0"
 
 # On a busy machine a slow example is no fault.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

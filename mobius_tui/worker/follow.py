@@ -70,6 +70,7 @@ class LibraryFollower:
         self, ws: Workspace, row: RowKeeper, log: JsonLog, stopping: Callable[[], bool], busy: Callable[[], bool]
     ) -> None:
         self.hashing = False
+        self.pool_trouble = ""
         self._ws = ws
         self._row = row
         self._log = log
@@ -197,6 +198,10 @@ class LibraryFollower:
         self.hashing = True
         try:
             done = self._hasher.hash_pending(connection, lambda: not (self._stopping() or self._busy()))
+            self.pool_trouble = ""
+        except EnvironmentFailed as error:
+            self.pool_trouble = error.what
+            raise
         finally:
             self.hashing = False
         self._hash_due = time.monotonic() + _HASH_AGAIN_S if done.again else None

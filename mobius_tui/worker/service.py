@@ -20,6 +20,8 @@ from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.follow import LibraryFollower
+from mobius_tui.worker.health import HealthChecks, Pulse
+from mobius_tui.worker.http import HttpServer
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import JobRunner
 from mobius_tui.worker.stopping import StopRequest
@@ -56,6 +58,9 @@ class Service:
         self._follower = LibraryFollower(ws, self._row, self._log, stop.asked, lambda: self._runner.busy)
         self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
         self._said = ""
+        self._stepped = time.monotonic()
+        token = self._row.row.token
+        self._http = HttpServer(ws, token, HealthChecks(ws, token, self._pulse), self._log)
 
     def run(self) -> None:
         """Work until somebody wishes the end.
@@ -67,6 +72,7 @@ class Service:
         self._row.write(connection, self._database.opened)
         self._tell(connection, "worker_started", f"worker {self._row.row.pid} started")
         self._follower.start()
+        self._http.start()
         pause = TICK_S
         while not self._stop.asked():
             if self._is_gone():
@@ -94,10 +100,21 @@ class Service:
                 self._said = text
             self._database.close()
             return False
+        self._stepped = time.monotonic()
         if self._said:
             self._log.write("info", "worker", "trouble_over", "the worker can go on")
             self._said = ""
         return True
+
+    def _pulse(self) -> Pulse:
+        """How this worker is, for its health; asked from other threads."""
+        return Pulse(
+            step_s=time.monotonic() - self._stepped,
+            trouble=self._said,
+            working=self._runner.busy or self._follower.hashing,
+            pool_trouble=self._follower.pool_trouble,
+            note=self._row.row.note,
+        )
 
     def _step(self, connection: sqlite3.Connection) -> None:
         working = self._runner.busy or self._follower.hashing
@@ -147,6 +164,7 @@ class Service:
 
     def _wind_up(self) -> None:
         """Let job and scan come to their next checkpoint; the guard of the wish ends what does not."""
+        self._http.stop()
         self._row.set(state="stopping")
         for note in (
             lambda c: self._row.write(c, self._database.opened),

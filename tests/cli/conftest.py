@@ -20,6 +20,7 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     before = {number: signal.getsignal(number) for number in numbers}
     for name in [name for name in os.environ if name.startswith("MOBIUS_") or name.endswith("_DIR")]:
         monkeypatch.delenv(name)
+    monkeypatch.setenv("MOBIUS_PORT", "0")
     monkeypatch.chdir(tmp_path)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -34,7 +34,7 @@ Mobius = Callable[..., Answer]
 def start(*arguments: object, **how: Any) -> subprocess.Popen[bytes]:
     """Start a verb in a process of its own, with Ctrl-C as a terminal would have it."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MOBIUS_", "PYTHON"))}
-    environ |= {"PYTHONPATH": SOURCE, **how.pop("env", {})}
+    environ |= {"PYTHONPATH": SOURCE, "MOBIUS_PORT": "0", **how.pop("env", {})}
     streams = {name: how.pop(name, subprocess.PIPE) for name in ("stdout", "stderr")}
     return subprocess.Popen(
         [sys.executable, "-m", "mobius_tui", *map(str, arguments)],

@@ -1,0 +1,272 @@
+"""Asking a worker how it is, over HTTP, with the standard library alone."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
+
+from mobius_tui.errors import EnvironmentFailed, MobiusError
+from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.system.locks import holder_of
+from mobius_tui.system.processes import is_alive
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+ADDRESS_NAME: Final = "worker.address"
+"""File in the state folder in which the worker says where it answers."""
+
+ANSWER_S: Final = 5.0
+"""Seconds an answer may take."""
+
+_MOST_BYTES = 1_000_000
+_PAUSE_S = 0.25
+_STATUSES = {200: ("healthy", "degraded", "unhealthy"), 503: ("unhealthy",)}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the worker answers, as it wrote it.
+
+    Attributes:
+        url: Base URL; empty while it answers nowhere.
+        token: Its process.
+        problem: Why it answers nowhere, in words; empty when it does.
+    """
+
+    url: str
+    token: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What came of asking.
+
+    Attributes:
+        status: ``healthy``, ``degraded``, ``unhealthy``, or ``unreachable`` when nobody answered as the worker would.
+        body: The answer; empty when there is none.
+        sentence: The same in words.
+        seconds: How long it took.
+    """
+
+    status: str
+    body: dict[str, Any] = field(default_factory=dict)
+    sentence: str = ""
+    seconds: float = 0.0
+
+    @property
+    def answers(self) -> bool:
+        """Whether the worker can do its work: healthy or degraded."""
+        return self.status in {"healthy", "degraded"}
+
+
+def worker_address(ws: Workspace) -> Address | None:
+    """What the running worker says of its address.
+
+    Args:
+        ws: The workspace.
+
+    Returns:
+        The address; None when no worker runs, or what is there was left by one that has ended.
+    """
+    try:
+        told = json.loads(read_whole(ws.state / ADDRESS_NAME).data)
+        holder = holder_of(ws.worker_lock)
+    except (OSError, ValueError, RecursionError, EnvironmentFailed):
+        return None
+    if not isinstance(told, dict) or holder is None:
+        return None
+    url, token, problem = (told.get(name) for name in ("url", "token", "problem"))
+    if not isinstance(url, str) or not isinstance(token, str) or not token:
+        return None
+    if holder.token != token or not is_alive(token):
+        return None
+    return Address(url, token, problem if isinstance(problem, str) else "")
+
+
+def address_of(ws: Workspace) -> str | None:
+    """The base URL of the workspace's service.
+
+    Args:
+        ws: The workspace.
+
+    Returns:
+        The setting ``base_url`` when it is given, else what the running worker wrote; None when nothing answers.
+    """
+    if ws.settings.base_url:
+        return ws.settings.base_url
+    address = worker_address(ws)
+    return address.url or None if address is not None else None
+
+
+def ask_health(ws_or_url: Workspace | str, timeout_s: float = ANSWER_S) -> Health:
+    """Ask ``/health`` once.
+
+    Args:
+        ws_or_url: A workspace, whose own worker must answer unless ``base_url`` is set; or any base URL.
+        timeout_s: Seconds until no answer is one, name look-up included.
+
+    Returns:
+        The answer; never raises for a service that is down, slow, strange or another workspace's.
+    """
+    if isinstance(ws_or_url, str):
+        return _asked(ws_or_url, timeout_s, "")
+    if ws_or_url.settings.base_url:
+        return _asked(ws_or_url.settings.base_url, timeout_s, "")
+    address = worker_address(ws_or_url)
+    if address is None:
+        return Health("unreachable", sentence=_no_address(ws_or_url))
+    if not address.url:
+        return Health("unreachable", sentence=f"the worker answers nowhere: {visible(address.problem)}")
+    return _asked(address.url, timeout_s, address.token)
+
+
+def wait_healthy(
+    ws: Workspace,
+    seconds: float,
+    *,
+    ask: Callable[[Workspace], Health] = ask_health,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> Health:
+    """Ask until the worker is healthy or degraded, or the time is up.
+
+    Args:
+        ws: The workspace.
+        seconds: How long to go on.
+        ask: Asks once.
+        clock: Monotonic seconds.
+        sleep: Waits for some seconds.
+
+    Returns:
+        The last answer.
+    """
+    deadline = clock() + seconds
+    while True:
+        health = ask(ws)
+        left = deadline - clock()
+        if health.answers or left <= 0:
+            return health
+        sleep(min(_PAUSE_S, left))
+
+
+def _no_address(ws: Workspace) -> str:
+    try:
+        runs = holder_of(ws.worker_lock) is not None
+    except MobiusError as error:
+        return f"whether a worker runs cannot be told: {visible(error.what)}"
+    return "the worker has not said yet where it answers" if runs else "no worker runs"
+
+
+class _Unusable(Exception):
+    """The answer is not one of a worker; says why."""
+
+
+def _asked(url: str, timeout_s: float, token: str) -> Health:
+    """One question in a thread of its own: no look-up of a name and no drop of an answer holds this process up."""
+    began = time.monotonic()
+    place = f"{_shown(url)}/health"
+    question = _Question(url, timeout_s)
+    thread = threading.Thread(target=question.ask, name="ask-health", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    seconds = time.monotonic() - began
+    if thread.is_alive():
+        question.give_up()
+        return Health("unreachable", {}, f"{place} did not answer within {timeout_s:g} s", seconds)
+    if question.problem:
+        return Health("unreachable", {}, f"{place}: {question.problem}", seconds)
+    try:
+        body = _body(question.code, question.data, token)
+    except _Unusable as error:
+        return Health("unreachable", {}, f"{place}: {error}", seconds)
+    return Health(body["status"], body, _sentence(body), seconds)
+
+
+class _Question:
+    """One GET of ``/health``; afterwards either ``problem`` says why not, or ``code`` and ``data`` are the answer."""
+
+    def __init__(self, url: str, timeout_s: float) -> None:
+        self.code = 0
+        self.data = b""
+        self.problem = ""
+        self._url = url
+        self._timeout_s = timeout_s
+        self._connection: http.client.HTTPConnection | None = None
+
+    def ask(self) -> None:
+        try:
+            parts = urlsplit(self._url)
+            self._connection = _connection(parts, self._timeout_s)
+            path = parts.path.rstrip("/") + "/health"
+            self._connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
+            answer = self._connection.getresponse()
+            self.code, self.data = answer.status, answer.read(_MOST_BYTES + 1)
+        except TimeoutError:
+            self.problem = f"no answer within {self._timeout_s:g} s"
+        except ConnectionRefusedError:
+            self.problem = "nobody listens there"
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            self.problem = visible(reason) or type(error).__name__
+        finally:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """End the connection, also under a thread that still reads from it."""
+        connection = self._connection
+        if connection is None:
+            return
+        with contextlib.suppress(OSError, AttributeError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            connection.close()
+
+
+def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("that is no http:// or https:// address")
+    if parts.scheme == "https":
+        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s)
+    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+
+
+def _body(code: int, data: bytes, token: str) -> dict[str, Any]:
+    if code not in _STATUSES:
+        raise _Unusable(f"answered {code}, which a worker does not")
+    if len(data) > _MOST_BYTES:
+        raise _Unusable("the answer is too long")
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise _Unusable(f"answered {code} and no JSON") from error
+    if not isinstance(body, dict) or body.get("status") not in _STATUSES[code]:
+        raise _Unusable(f"answered {code} and JSON without a status that fits")
+    if token and body.get("worker_id") != token:
+        raise _Unusable("another process answers there, not this workspace's worker")
+    return body
+
+
+def _sentence(body: dict[str, Any]) -> str:
+    """The status, and what is wrong when something is."""
+    checks = body.get("checks")
+    items = checks.values() if isinstance(checks, dict) else ()
+    wrong = [str(item.get("sentence", "")) for item in items if isinstance(item, dict) and item.get("ok") is not True]
+    return visible(f"{body['status']}: {'; '.join(wrong)}" if wrong else str(body["status"]))
+
+
+def _shown(url: str) -> str:
+    """An address without the login it may hold."""
+    try:
+        parts = urlsplit(url)
+        return visible(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"))
+    except ValueError:
+        return "the base URL"

@@ -180,15 +180,15 @@ def _start(ws: Workspace, environ: Mapping[str, str], env_name: str | None) -> N
 def _stillborn(code: int | None, output: Path, said_before: int) -> MobiusError:
     """Why a new worker ended at once: its own exit code tells a full disk, on which it could leave no words."""
     if code == OutOfResource.exit_code:
-        said = _last_words(output, said_before) or "the disk is full, or memory or file handles ran out"
+        said = last_words(output, said_before) or "the disk is full, or memory or file handles ran out"
         return OutOfResource(f"the worker did not start: {said}", where=visible(str(output)), fix=_ROOM)
-    said = _last_words(output, said_before) or "it printed nothing"
+    said = last_words(output, said_before) or "it printed nothing"
     return EnvironmentFailed(
         f"the worker did not start: {said}", where=visible(str(output)), fix="`mobius worker run` shows more"
     )
 
 
-def _last_words(output: Path, start: int) -> str:
+def last_words(output: Path, start: int) -> str:
     """The last line a process printed, made safe to show; empty when there is none."""
     try:
         with output.open("rb") as file:

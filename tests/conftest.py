@@ -22,12 +22,12 @@ from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 Opened = Callable[..., Workspace]
 
 # The seed of tests/faults: one for all of xdist's processes, which inherit it; set the variable to repeat a run.
-os.environ.setdefault("MOBIUS_FAULT_SEED", str(random.SystemRandom().randrange(1_000_000)))
+os.environ.setdefault("FAULT_SEED", str(random.SystemRandom().randrange(1_000_000)))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print what a failed run is repeated with."""
-    terminalreporter.write_line(f"second kills drawn with MOBIUS_FAULT_SEED={os.environ['MOBIUS_FAULT_SEED']}")
+    terminalreporter.write_line(f"second kills drawn with FAULT_SEED={os.environ['FAULT_SEED']}")
 
 
 # What started the tests may ignore these (nohup, a shell's background): the programs under test would inherit that.

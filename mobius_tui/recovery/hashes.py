@@ -7,6 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,15 @@ def sha256_file(path: Path | str) -> str:
     """
     with open(path, "rb", opener=_open_to_read) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_whole(path: Path | str) -> BinaryIO:
+    """A regular file, opened to be read.
+
+    Raises:
+        OSError: It cannot be opened; EINVAL when it is no regular file (a named pipe would wait for ever).
+    """
+    return open(path, "rb", opener=_open_to_read)
 
 
 def read_whole(path: Path | str) -> Reading:

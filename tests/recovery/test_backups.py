@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource
+from mobius_tui.recovery import backup_files, backup_marks
 from mobius_tui.recovery import backups as backups_module
 from mobius_tui.recovery.atomic import Changed
 from mobius_tui.recovery.backups import PREFIX, create_backup, list_backups, verify_backup
@@ -76,7 +77,7 @@ def test_modes_are_0640_or_tighter(catalogue, folder, umask):
 def test_taken_stamp_waits_for_the_next_second(catalogue, folder, monkeypatch):
     now = [NOON]
     monkeypatch.setattr(clock, "now", lambda: now[0])
-    monkeypatch.setattr(backups_module.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    monkeypatch.setattr(backup_marks.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
     first = make(catalogue, folder)
     kept = {path: path.read_bytes() for path in folder.iterdir()}
     catalogue.write_bytes(CATALOGUE + b"\n")
@@ -89,7 +90,7 @@ def test_taken_stamp_waits_for_the_next_second(catalogue, folder, monkeypatch):
 def test_any_file_of_a_backup_takes_its_stamp(catalogue, folder, monkeypatch, side):
     now = [NOON]
     monkeypatch.setattr(clock, "now", lambda: now[0])
-    monkeypatch.setattr(backups_module.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    monkeypatch.setattr(backup_marks.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
     folder.mkdir()
     taken = folder / f"{PREFIX}{clock.stamp(NOON)}{side}"
     taken.write_bytes(b"mine")
@@ -98,21 +99,37 @@ def test_any_file_of_a_backup_takes_its_stamp(catalogue, folder, monkeypatch, si
 
 
 def test_faster_process_keeps_its_stamp(catalogue, folder, monkeypatch):
-    """Both saw the stamp free; the other one wrote its hash file first."""
+    """Both saw the stamp free; the other one made its mark, or came to its end, before ours was made."""
     now = [NOON]
     monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(backup_marks.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
     name = PREFIX + clock.stamp(NOON)
-    real = backups_module.write_atomic
+    real, looked = backup_marks.is_taken, []
 
-    def write(target, *arguments, **named):
-        if target.name == f"{name}.sha256" and not target.exists():
-            target.write_bytes(b"theirs")
-            now[0] += 1
-        return real(target, *arguments, **named)
+    def is_taken(where, asked):
+        found = real(where, asked)
+        looked.append(asked)
+        if len(looked) == 1:
+            for side in ("", ".sha256", ".meta.json"):
+                (folder / f"{name}{side}").write_bytes(b"theirs")
+        return found
 
-    monkeypatch.setattr(backups_module, "write_atomic", write)
-    assert make(catalogue, folder).name != name
-    assert (folder / f"{name}.sha256").read_bytes() == b"theirs"
+    monkeypatch.setattr(backup_marks, "is_taken", is_taken)
+    assert make(catalogue, folder).at == NOON + 1
+    assert (folder / name).read_bytes() == (folder / f"{name}.sha256").read_bytes() == b"theirs"
+    assert not list(folder.glob(".*"))
+
+
+def test_a_mark_of_a_living_maker_takes_the_stamp_and_is_not_swept(catalogue, folder, monkeypatch):
+    now = [NOON]
+    monkeypatch.setattr(clock, "now", lambda: now[0])
+    monkeypatch.setattr(backup_marks.time, "sleep", lambda _: now.__setitem__(0, now[0] + 1))
+    with backup_marks.claimed(folder, lambda stamp: PREFIX + stamp) as claim:
+        claim.path.write_bytes(b"half")
+        assert make(catalogue, folder).at == NOON + 1
+        assert backup_marks.sweep(folder) == []
+        assert claim.path.read_bytes() == b"half"
+        assert [one.at for one in list_backups(folder)] == [NOON + 1], "what is being made is not listed"
 
 
 def test_two_processes_at_once_make_two_backups(catalogue, folder):
@@ -147,18 +164,20 @@ def test_killed_in_the_middle_leaves_no_backup_without_side_files(catalogue, fol
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert list_backups(folder) == []
     backup = make(catalogue, folder)
-    assert list_backups(folder) == [backup]
+    found = list_backups(folder)
+    assert found[0] == backup
+    assert [verify_backup(folder, one.name).state for one in found] == ["good"]
     assert not [name for name in names(folder) if name.startswith(".")], "what the killed one left is swept"
 
 
 def test_catalogue_that_changes_meanwhile_leaves_nothing(catalogue, folder, monkeypatch):
-    real = backups_module._chunks
+    real = backups_module._pieces
 
-    def chunks(path):
+    def pieces(path):
         path.write_bytes(CATALOGUE + b" ")
         yield from real(path)
 
-    monkeypatch.setattr(backups_module, "_chunks", chunks)
+    monkeypatch.setattr(backups_module, "_pieces", pieces)
     with pytest.raises(Changed):
         make(catalogue, folder)
     assert names(folder) == []

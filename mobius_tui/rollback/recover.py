@@ -1,0 +1,226 @@
+"""Bringing to rest what a crash cut off: every writing start does it before anything else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+from mobius_tui.errors import EnvironmentFailed, Held, MobiusError
+from mobius_tui.recovery.atomic import sweep_leftovers
+from mobius_tui.recovery.journal import JOURNALS, Journal, begin_of, journals, open_journals, read_journal, run_of
+from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files
+from mobius_tui.rollback.hooks import run_hook
+from mobius_tui.rollback.restore import keep_displaced, settle_restore
+from mobius_tui.rollback.undo import Say, Settled, settle_deploy
+from mobius_tui.system.locks import catalogue_lock
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+PROOF_ENDING = ".proof"
+"""How the scratch file ends to which a backup is restored once, beside the journals."""
+
+CUT_OFF = "its process was cut off"
+"""Why an operation is settled by a later start."""
+
+
+def recover(ws: Workspace, say: Say, *, locked: bool = False) -> list[Settled]:
+    """Finish or undo every operation that was cut off, judging by content hashes.
+
+    Costs a look into two folders when there is none. Does nothing while another process holds the catalogue's lock:
+    what is open then is that process's.
+
+    Args:
+        ws: The workspace.
+        say: Told what is found and done.
+        locked: The caller holds the catalogue's lock.
+
+    Returns:
+        What was brought to rest, oldest first.
+
+    Raises:
+        MobiusError: Something could not be brought to rest; the live file is whole.
+    """
+    folder = ws.state / JOURNALS
+    if not _anything_open(ws, folder):
+        return []
+    with contextlib.ExitStack() as held:
+        if not locked:
+            try:
+                held.enter_context(catalogue_lock(ws.catalogue, ws.actor, "recovery of a cut-off operation"))
+            except Held:
+                return []
+        settled = [_settle(ws, path, say) for path in _open(folder)]
+        _sweep(ws, folder, say)
+    return [one for one in settled if one is not None]
+
+
+def _anything_open(ws: Workspace, folder: Path) -> bool:
+    if _open(folder):
+        return True
+    with contextlib.suppress(OSError):
+        return bool(staged_files(ws.catalogue)) or any(name.endswith(PROOF_ENDING) for name in os.listdir(folder))
+    return False
+
+
+def _open(folder: Path) -> list[Path]:
+    try:
+        return open_journals(folder)
+    except OSError as error:
+        raise EnvironmentFailed(
+            f"a journal cannot be read: {error.strerror}",
+            where=visible(str(error.filename or folder)),
+            fix="check owner and mode of the state folder",
+        ) from error
+
+
+def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:
+    """Bring one journal's operation to rest and close it."""
+    reading = read_journal(path)
+    if reading.problem == "empty":
+        path.unlink()
+        say(f"{visible(run_of(path))} was cut off before it began; nothing was changed")
+        return None
+    shown = visible(run_of(path))
+    if reading.problem == "corrupt":
+        shutil.copyfile(path, path.with_name(f"{path.name}.corrupt"))
+        say(f"the journal of {shown} is corrupt after {len(reading.records)} records; going by the files' hashes")
+    journal = Journal.resume(path)
+    try:
+        if reading.problem == "corrupt":
+            journal.note("corrupt", records=len(reading.records))
+        settled = settle(ws, journal, say=say)
+        say(f"{shown} was cut off: {settled.sentence}")
+        close_run(ws, journal, settled, say=say)
+    finally:
+        journal.close()
+    return settled
+
+
+def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF) -> Settled:
+    """Finish or undo the operation of a journal; the catalogue's lock is the caller's to hold.
+
+    Args:
+        ws: The workspace.
+        journal: Open for writing; it is left open, without an end.
+        reason: Why the operation did not go on.
+        say: Told what is done.
+
+    Returns:
+        How it came to rest.
+
+    Raises:
+        MobiusError: It could not be brought to rest; the live file is whole.
+    """
+    begin = journal.records[0] if journal.records else {}
+    if begin.get("kind", "deploy") == "deploy":
+        return settle_deploy(ws, journal, reason=reason, say=say)
+    live = Path(str(begin.get("live") or ws.catalogue))
+    record = next((found for found in reversed(journal.records) if found.get("what") == "restore"), None)
+    sentence = "nothing of it was done"
+    before = hash_or_absent(real_file(live))
+    if record is not None:
+        sentence = settle_restore(
+            live, journal.run_id, record, who=str(begin.get("who", "")), emergency=ws.backups / "emergency"
+        )
+    outcome = "done" if record is not None and before == record.get("after") else "undone"
+    return Settled(journal.run_id, "rollback", outcome, sentence, hash_or_absent(real_file(live)))
+
+
+def close_run(ws: Workspace, journal: Journal, settled: Settled, *, say: Say, code: int | None = None) -> None:
+    """Run the hooks of the end, close the journal, and note the end in the database where there is one.
+
+    Args:
+        ws: The workspace.
+        journal: The journal; its last record is the end afterwards.
+        settled: How the operation came to rest.
+        say: Told of hooks.
+        code: Exit code of the end; None takes the outcome's.
+    """
+    _hooks(ws, journal, settled, say)
+    code = (0 if settled.outcome == "done" else 2) if code is None else code
+    journal.note("end", state=settled.outcome, exit_code=code, reason=settled.sentence, live=settled.live)
+    _close_row(ws, settled, code)
+
+
+def _hooks(ws: Workspace, journal: Journal, settled: Settled, say: Say) -> None:
+    """The operator's commands of the end: only where the one before the swap may have run."""
+    began = any(record.get("what") == "step" and record.get("step") == "before hook" for record in journal.records)
+    if settled.kind != "deploy" or not began:
+        return
+    moments = ["on_completion"] if settled.outcome in {"done", "held"} else ["on_rollback", "on_completion"]
+    for moment in moments:
+        if any(record.get("what") == "hook" and record.get("moment") == moment for record in journal.records):
+            continue
+        facts = {"MOBIUS_RUN": settled.run, "MOBIUS_OUTCOME": settled.outcome}
+        result = run_hook(ws, moment, facts)
+        if result.sentence:
+            say(result.sentence)
+        journal.note("hook", moment=moment, ok=result.ok, text=result.sentence)
+
+
+def _close_row(ws: Workspace, settled: Settled, code: int) -> None:
+    """End the run's row when its process is gone; a database that is missing, locked or broken is left alone."""
+    from mobius_tui.store.database import open_database, open_for_reading
+    from mobius_tui.store.jobs import finish_job, list_jobs
+
+    with contextlib.suppress(sqlite3.Error, MobiusError, OSError):
+        reader = open_for_reading(ws.database)
+        if reader is None:
+            return
+        reader.close()
+        connection = open_database(ws.database, busy_ms=500)
+        try:
+            for job in list_jobs(connection, active_only=True):
+                if job.run_id == settled.run and job.state == "interrupted":
+                    state = "done" if settled.outcome == "done" else "failed"
+                    finish_job(connection, job.id, state, code, f"{CUT_OFF}: {settled.sentence}", job.summary)
+        finally:
+            connection.close()
+
+
+def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
+    """Remove what no open journal accounts for any more: scratch files, temporaries, staged files."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            if name.endswith(PROOF_ENDING):
+                (folder / name).unlink()
+    with contextlib.suppress(OSError):
+        real = real_file(ws.catalogue)
+        sweep_leftovers(real.parent, real.name)
+        known = _known_hashes(ws, folder)
+        for run, staged in staged_files(ws.catalogue).items():
+            if hash_or_absent(staged) in known:
+                staged.unlink()
+                continue
+            kept, _ = keep_displaced(
+                staged, ws.catalogue, ws.backups / "emergency", run_id=run, who=ws.actor, reason=f"left behind by {run}"
+            )
+            say(f"an unknown file that {visible(run)} left behind is kept as {visible(str(kept))}")
+
+
+def _known_hashes(ws: Workspace, folder: Path) -> set[str]:
+    """Contents that are ours or safe elsewhere: staged by a journalled run, live, or in a backup."""
+    known = {hash_or_absent(real_file(ws.catalogue))}
+    for path in journals(folder):
+        with contextlib.suppress(OSError, EnvironmentFailed):
+            for record in read_journal(path).records:
+                if record.get("what") in {"staged", "restore"}:
+                    known.add(str(record.get("after", "")))
+    return known
+
+
+def explain_open(ws: Workspace) -> list[str]:
+    """A sentence for each operation that was cut off and waits for the next writing start; changes nothing."""
+    sentences = []
+    with contextlib.suppress(OSError, MobiusError):
+        for path in open_journals(ws.state / JOURNALS):
+            begin = begin_of(read_journal(path))
+            who = visible(str(begin.get("who", "?")))
+            sentences.append(f"{visible(run_of(path))} of {who} has not come to its end")
+    return sentences
+
+
+__all__ = ["CUT_OFF", "close_run", "explain_open", "recover", "settle"]

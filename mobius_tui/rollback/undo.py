@@ -1,0 +1,284 @@
+"""Finishing or undoing a deploy: the same after a crash and after a step that failed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobius_tui.catalogue.live import read_catalogue
+from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.recovery.atomic import ABSENT, Changed
+from mobius_tui.recovery.backups import read_backup_catalogue
+from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.recovery.history import note_act, read_history
+from mobius_tui.recovery.journal import Journal
+from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_path, swap
+from mobius_tui.rollback.judging import Intent, Verdict, intent_of, judge
+from mobius_tui.rollback.publications import way_back
+from mobius_tui.rollback.restore import keep_displaced, keeping_others, restore_catalogue, settle_restore
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+Say = Callable[[str], None]
+"""Is told what was found and done, a sentence at a time; safe to show."""
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an operation that was cut off, or had failed, came to rest.
+
+    Attributes:
+        run: The run id.
+        kind: ``deploy`` or ``rollback``.
+        outcome: ``done``, ``rolled back``, ``undone`` (nothing of it was live) or ``held``.
+        sentence: What was found and done.
+        live: SHA-256 of the live file now, or ``absent``.
+        emergency: The copy that was kept of what was live; None when there was none to keep.
+    """
+
+    run: str
+    kind: str
+    outcome: str
+    sentence: str
+    live: str
+    emergency: Path | None = None
+
+
+def settle_deploy(ws: Workspace, journal: Journal, *, reason: str, say: Say) -> Settled:
+    """Bring a deploy to rest, judging by content hashes; the catalogue's lock is the caller's to hold.
+
+    Args:
+        ws: The workspace.
+        journal: The deploy's journal, open for writing; it is left open, without an end.
+        reason: Why it did not go on, for the history.
+        say: Told what is done.
+
+    Returns:
+        How it ended.
+
+    Raises:
+        ProcessingFailed: It has to be rolled back and no way back is good; the live file is as it was.
+        EnvironmentFailed: The system does not allow it; the live file is whole.
+        OutOfResource: Something ran out; the live file is whole.
+    """
+    for attempt in range(_TRIES):
+        intent = intent_of(journal.run_id, journal.records, ws.catalogue)
+        if intent.restore is not None:
+            say(_settle_cut_restore(ws, intent))
+        try:
+            return _settle_once(ws, journal, intent, reason, say)
+        except Changed:
+            if attempt == _TRIES - 1:
+                raise
+            say("the catalogue was changed meanwhile; looking again")
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _settle_cut_restore(ws: Workspace, intent: Intent) -> str:
+    """Bring a restore inside an earlier undoing to rest first; it is judged by hashes like everything else."""
+    record = intent.restore or {}
+    return settle_restore(
+        intent.live, str(record.get("run", _undo_run(intent))), record, who=intent.who, emergency=_emergency(ws)
+    )
+
+
+def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, say: Say) -> Settled:
+    staged = staged_path(intent.live, intent.run)
+    live_hash, staged_hash = hash_or_absent(real_file(intent.live)), hash_or_absent(staged)
+    carries = live_hash not in {ABSENT, *intent.ours} and run_in(intent.live) == intent.run
+    verdict = judge(intent, live_hash, staged_hash, carries_run=carries)
+    journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
+    emergency = _ACTS[verdict](ws, journal, intent, staged, say)
+    now = hash_or_absent(real_file(intent.live))
+    outcome = _OUTCOMES[verdict]
+    _note_once(ws, intent, outcome, now, reason)
+    return Settled(intent.run, "deploy", outcome, _SENTENCES[verdict], now, emergency)
+
+
+def run_in(live: Path) -> str:
+    """The run id that a catalogue names in its own text; empty when it cannot be read or names none."""
+    try:
+        run = json.loads(read_whole(live).data)["dhash_migration"]["run"]["id"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    return run if isinstance(run, str) else ""
+
+
+def _finish(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
+    _drop_displaced(ws, intent, staged, say)
+
+
+def _hold(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
+    _drop_displaced(ws, intent, staged, say)
+    say(f"{intent.run} stays live unproven, as --no-auto-rollback asked; `mobius rollback` takes it back")
+
+
+def _discard(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
+    # what was staged before its hash was noted is a torn piece of our own, if the journal is whole
+    if (intent.sound and not intent.after) or hash_or_absent(staged) in intent.ours:
+        staged.unlink(missing_ok=True)
+        return
+    _drop_displaced(ws, intent, staged, say)
+
+
+def _drop_displaced(ws: Workspace, intent: Intent, staged: Path, say: Say) -> Path | None:
+    """Remove what the swap displaced when it is known content; somebody's late write into it is kept."""
+    found = hash_or_absent(staged)
+    if found == ABSENT:
+        return None
+    if found in intent.ours or (found == intent.before and _is_backed_up(ws, intent)):
+        staged.unlink()
+        return None
+    kept, _ = keep_displaced(
+        staged, intent.live, _emergency(ws), run_id=intent.run, who=intent.who, reason=f"displaced by {intent.run}"
+    )
+    say(f"what {intent.run} displaced holds a later write of another program; it is kept as {visible(str(kept))}")
+    return kept
+
+
+def _is_backed_up(ws: Workspace, intent: Intent) -> bool:
+    """Whether the way back holds what was displaced, so that its removal loses nothing."""
+    if not intent.backup:
+        return False
+    try:
+        kept = read_backup_catalogue(ws.backups, intent.backup)
+    except (MobiusError, OSError):
+        return False
+    return hashlib.sha256(kept).hexdigest() == intent.before
+
+
+def _swap_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
+    """Exchange the displaced file for the published one: needs no space, and brings a late foreign write back too."""
+    if hash_or_absent(staged) != intent.before and not _is_catalogue(staged):
+        say("what the swap displaced was written to by another program and is no catalogue; the way back is restored")
+        return _restore(ws, journal, intent, staged, say)
+    swap(staged, intent.live, hash_or_absent(real_file(intent.live)))
+    return _keep_published(ws, intent, staged, say)
+
+
+def _is_catalogue(path: Path) -> bool:
+    try:
+        read_catalogue(path)
+    except MobiusError:
+        return False
+    return True
+
+
+def _put_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
+    swap(staged, intent.live, ABSENT)
+    say("the live catalogue was gone; the one from before the deploy is live again")
+
+
+def _withdraw(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path:
+    return _keep_published(ws, intent, real_file(intent.live), say)
+
+
+def _keep_published(ws: Workspace, intent: Intent, file: Path, say: Say) -> Path:
+    kept, warnings = keep_displaced(
+        file, intent.live, _emergency(ws), run_id=intent.run, who=intent.who, reason=f"rolled back from {intent.run}"
+    )
+    for warning in warnings:
+        say(warning)
+    return kept
+
+
+def _restore(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
+    """Write the way back, with what others wrote on top of the publication."""
+    target = read_backup_catalogue(ws.backups, intent.backup or _way_back(ws, intent))
+    run = _undo_run(intent)
+
+    def note(what: str, **facts: object) -> None:
+        journal.note(what, **{"run": run, **facts})
+
+    done = restore_catalogue(
+        intent.live,
+        keeping_others(target, published=intent.after or None),
+        run_id=run,
+        emergency=_emergency(ws),
+        who=intent.who,
+        reason=f"rolled back from {intent.run}",
+        note=note,
+        say=say,
+    )
+    _drop_displaced(ws, intent, staged, say)
+    return done.emergency
+
+
+def _way_back(ws: Workspace, intent: Intent) -> str:
+    """The backup to go back to when the journal no longer names it."""
+    found = way_back(ws.state, ws.backups, intent.live)
+    if found is None:
+        raise ProcessingFailed(
+            "the deploy cannot be undone: no backup is known to be its way back",
+            where=visible(str(ws.backups)),
+            fix="`mobius rollback --list` names the good ones",
+        )
+    return found.backup.name
+
+
+def _undo_run(intent: Intent) -> str:
+    return f"{intent.run}-undo"
+
+
+def _emergency(ws: Workspace) -> Path:
+    return ws.backups / "emergency"
+
+
+_ACTS: dict[Verdict, Callable[[Workspace, Journal, Intent, Path, Say], Path | None]] = {
+    "finish": _finish,
+    "hold": _hold,
+    "discard": _discard,
+    "swap back": _swap_back,
+    "put back": _put_back,
+    "withdraw": _withdraw,
+    "restore": _restore,
+}
+
+_OUTCOMES: dict[Verdict, str] = {
+    "finish": "done",
+    "hold": "held",
+    "discard": "undone",
+    "swap back": "rolled back",
+    "put back": "rolled back",
+    "withdraw": "rolled back",
+    "restore": "rolled back",
+}
+
+_SENTENCES: dict[Verdict, str] = {
+    "finish": "it was published and proven; only the cleaning up was left",
+    "hold": "it is live but not proven; it was left so, as asked",
+    "discard": "nothing of it is live; its leftovers are removed",
+    "swap back": "it was live but not proven; the catalogue from before is live again",
+    "put back": "the live catalogue was gone; the one from before is live again",
+    "withdraw": "it was live but not proven; there was no catalogue before, and there is none now",
+    "restore": "it was live but not proven; the way back is live again, with what others wrote since",
+}
+
+_NOTED: dict[str, str] = {"done": "deploy", "rolled back": "deploy rolled back", "held": "deploy held"}
+
+
+def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: str) -> None:
+    """Note what changed the live file in the history, once, however often the end of the deploy is cut off."""
+    act = _NOTED.get(outcome)
+    if act is None:
+        return
+    with contextlib.suppress(OSError, EnvironmentFailed):  # the journal has it; a full disk keeps nobody from ending
+        if any(found.get("run") == intent.run and found.get("act") == act for found in read_history(ws.state)):
+            return
+        before = intent.before if outcome == "done" else intent.after
+        note_act(
+            ws.state,
+            act,
+            intent.who or ws.actor,
+            run_id=intent.run,
+            reason=reason or intent.reason,
+            before=None if before in {"", ABSENT} else before,
+            after=None if now == ABSENT else now,
+            details={"backup": intent.backup or None},
+        )

@@ -12,27 +12,29 @@ from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError
 from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
+from mobius_tui.recovery.backup_files import HASHES, META, PREFIX
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.staging import real_file
 from mobius_tui.system import clock
 from mobius_tui.system.exchange import rename_new
 from mobius_tui.text import visible
 
-EMERGENCY = "emergency"
-"""Folder of the emergency copies in the folder of the backups."""
+BESIDE_PREFIX = "library.json.emergency."
+"""Start of an emergency copy's name where it could not be moved to the backups; a stamp follows."""
 
-EMERGENCY_PREFIX = "library.json.emergency."
-"""Start of every emergency copy's name; a stamp follows."""
-
-_SIDES = (".sha256", ".meta.json")
 _NAMES = 100
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
 def emergency_name(run_id: str) -> str:
-    """The name of a run's emergency copy."""
+    """The name of a run's emergency copy: a backup's name, in a folder of its own."""
+    return f"{PREFIX}{clock.stamp(_moment(run_id))}"
+
+
+def _moment(run_id: str) -> float:
     stamp = _STAMP.search(run_id)
-    return f"{EMERGENCY_PREFIX}{stamp[0] if stamp else run_id}"
+    found = clock.from_stamp(stamp[0]) if stamp else None
+    return clock.now() if found is None else found
 
 
 def keep_displaced(
@@ -58,13 +60,13 @@ def keep_displaced(
         EnvironmentFailed: It cannot even be renamed where it is; it stays there.
     """
     said: list[str] = []
-    name = emergency_name(run_id)
+    at = _moment(run_id)
     try:
         emergency.mkdir(mode=0o750, parents=True, exist_ok=True)
-        kept = _moved(staged, emergency, name)
+        kept = _moved(staged, emergency, at)
     except (OSError, MobiusError) as error:
         why = error.strerror if isinstance(error, OSError) else error.what
-        kept = _beside(staged, live, name)
+        kept = _beside(staged, live, at)
         said.append(
             f"the emergency copy could not be moved to the backups ({visible(str(why))}): it is {visible(str(kept))}"
         )
@@ -87,30 +89,29 @@ def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
     Returns:
         Whether both are there now; a full disk keeps them from being written.
     """
-    if not kept.exists() or all(kept.with_name(kept.name + side).exists() for side in _SIDES):
+    if not kept.exists() or all(kept.with_name(kept.name + side).exists() for side in (HASHES, META)):
         return True
     try:
         digest = sha256_file(kept)
         meta = {
             "name": kept.name,
             "created": clock.iso(clock.now()),
-            "verified": clock.iso(clock.now()),
             "reason": reason or "before a rollback",
             "run": run_id,
             "sha256": digest,
             "size": kept.stat().st_size,
             "who": who,
         }
-        write_atomic(kept.with_name(f"{kept.name}.sha256"), [f"{digest}  {kept.name}\n".encode()])
+        write_atomic(kept.with_name(kept.name + HASHES), [f"{digest}  {kept.name}\n".encode()])
         body = json.dumps(meta, indent=2, sort_keys=True).encode() + b"\n"
-        write_atomic(kept.with_name(f"{kept.name}.meta.json"), [body])
+        write_atomic(kept.with_name(kept.name + META), [body])
     except (OSError, MobiusError):
         return False
     return True
 
 
-def _moved(staged: Path, emergency: Path, name: str) -> Path:
-    for kept in _free_names(emergency, name):
+def _moved(staged: Path, emergency: Path, at: float) -> Path:
+    for kept in _free_names(emergency, PREFIX, at):
         try:
             rename_new(staged, kept)
         except FileExistsError:
@@ -124,7 +125,7 @@ def _moved(staged: Path, emergency: Path, name: str) -> Path:
                 continue
         _sync_folders(emergency, staged.parent)
         return kept
-    raise EnvironmentFailed(f"every name like {name} is taken", where=visible(str(emergency)))
+    raise EnvironmentFailed("every name for an emergency copy is taken", where=visible(str(emergency)))
 
 
 def _copied(staged: Path, kept: Path) -> None:
@@ -135,8 +136,8 @@ def _copied(staged: Path, kept: Path) -> None:
     staged.unlink()
 
 
-def _beside(staged: Path, live: Path, name: str) -> Path:
-    for kept in _free_names(real_file(live).parent, name):
+def _beside(staged: Path, live: Path, at: float) -> Path:
+    for kept in _free_names(real_file(live).parent, BESIDE_PREFIX, at):
         try:
             rename_new(staged, kept)
         except FileExistsError:
@@ -150,8 +151,9 @@ def _beside(staged: Path, live: Path, name: str) -> Path:
     raise EnvironmentFailed("what was live before is kept, but could not be renamed", where=visible(str(staged)))
 
 
-def _free_names(folder: Path, name: str) -> list[Path]:
-    return [folder / (name if number == 1 else f"{name}.{number}") for number in range(1, _NAMES)]
+def _free_names(folder: Path, prefix: str, at: float) -> list[Path]:
+    """Names to try: a taken stamp waits for the next second's, as with backups."""
+    return [folder / f"{prefix}{clock.stamp(at + number)}" for number in range(_NAMES)]
 
 
 def _sync_folders(*folders: Path) -> None:

@@ -85,13 +85,11 @@ def backup_verify(ws: Workspace) -> str:
         What was found.
 
     Raises:
-        ProcessingFailed: The latest backup is not good, there is none of a published catalogue, or damage goes unseen.
+        ProcessingFailed: The latest backup is not good, or damage goes unseen.
     """
     _damage_is_found()
     if not list_backups(ws.backups):
-        if ws.catalogue.exists():
-            raise ProcessingFailed("there is no backup of the catalogue", fix="`mobius backup create`")
-        return "a scratch backup was good and its damage was found; there is nothing to back up yet"
+        return "a scratch backup was good and its damage was found; there is no backup of the catalogue yet"
     (verdict,) = verify_backups(ws)
     if verdict.state != "good":
         raise ProcessingFailed(f"the latest backup is {verdict.state}: {verdict.sentence}")

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from mobius_tui.catalogue.document import Document
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
+from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
@@ -75,6 +76,7 @@ class Status:
         jobs_known: Whether the database could be read, or there is none yet.
         worker: Who holds the worker's lock; None when no worker lives.
         worker_row: What the worker last said of itself.
+        address: Where the worker answers over HTTP, or why nowhere; None when it has not said so.
         active: Jobs that are not over, newest first.
         last_failure: The latest failed job, unless a later one of its kind went well.
         waiting: Pairs that wait for a person; None without a database.
@@ -94,6 +96,7 @@ class Status:
     jobs_known: bool
     worker: Holder | None
     worker_row: WorkerRow | None
+    address: Address | None
     active: tuple[Job, ...]
     last_failure: Job | None
     waiting: int | None
@@ -169,6 +172,7 @@ def read_status(ws: Workspace) -> Status:
         jobs_known=known,
         worker=worker,
         worker_row=row,
+        address=None if worker is None else worker_address(ws),
         active=active,
         last_failure=failure,
         waiting=waiting,

@@ -34,7 +34,7 @@ FRESH_S: Final = 2.0
 """Checks younger than this are not made again."""
 
 BACKUPS_FRESH_S: Final = 30.0
-"""The folder of the backups is looked through at most this often."""
+"""An unchanged folder of backups is looked through at most this often."""
 
 CATALOGUE_WAIT_S: Final = 1.0
 """Seconds that a check waits for a changed catalogue to be read; afterwards it goes on being read meanwhile."""
@@ -114,7 +114,7 @@ class HealthChecks:
         self._monotonic = monotonic
         self._began = monotonic()
         self._catalogue = CatalogueCheck(ws)
-        self._backups: tuple[float, list[Backup]] | None = None
+        self._backups: tuple[tuple[float, int], list[Backup]] | None = None
         self._library_id = ""
         self._guard = threading.Lock()
         self._last: tuple[float, dict[str, Check]] | None = None
@@ -205,11 +205,13 @@ class HealthChecks:
     def _backup(self) -> Check:
         """Whether a way back exists that was read back whole."""
         now = self._monotonic()
-        if self._backups is None or now - self._backups[0] > BACKUPS_FRESH_S:
-            try:
-                self._backups = (now, list_backups(self._ws.backups))
-            except (OSError, MobiusError) as error:
-                return Check(False, f"the backups cannot be looked at: {_reason(error)}")
+        try:
+            changed = self._ws.backups.stat().st_mtime_ns if self._ws.backups.exists() else 0
+            before = self._backups[0] if self._backups is not None else (-BACKUPS_FRESH_S, 0)
+            if self._backups is None or changed != before[1] or now - before[0] > BACKUPS_FRESH_S:
+                self._backups = ((now, changed), list_backups(self._ws.backups))
+        except (OSError, MobiusError) as error:
+            return Check(False, f"the backups cannot be looked at: {_reason(error)}")
         return judge_backups(self._backups[1], clock.now(), has_catalogue=self._catalogue.exists())
 
 

@@ -113,6 +113,8 @@ def _worker(status: Status) -> str:
         text = f"{row.state}, {text}, PID {row.pid}"
         if row.note:
             text += f"; {row.note}"
+    if status.address is not None:
+        text += f", {status.address.url}" if status.address.url else f"; no address: {status.address.problem}"
     return text
 
 

@@ -14,6 +14,7 @@ from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import screen_width, show, show_json
 from mobius_tui.errors import MobiusError
+from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import WorkerRow, read_worker
@@ -97,9 +98,12 @@ def status(call: Call) -> int:
     holder = worker_holder(ws)
     row = _last_word(ws)
     if call.json:
-        show_json(_facts(holder, row))
+        show_json(_facts(holder, row, worker_address(ws)))
         return 0
     rows = [("worker", "not running (`mobius worker start`)" if holder is None else _running(holder))]
+    address = worker_address(ws)
+    if address is not None:
+        rows.append(("address", address.url or f"none: {address.problem}"))
     if row is not None:
         rows += _details(row, alive=holder is not None and holder.pid == row.pid)
     for line in labelled(rows, width=screen_width()):
@@ -110,7 +114,7 @@ def status(call: Call) -> int:
 def _answer(call: Call, ws: Workspace, said: str) -> None:
     holder = worker_holder(ws)
     if call.json:
-        show_json({**_facts(holder, _last_word(ws)), "said": said})
+        show_json({**_facts(holder, _last_word(ws), worker_address(ws)), "said": said})
     else:
         show(f"the worker {said}" + (f" (PID {holder.pid})" if holder is not None and holder.pid else ""))
 
@@ -142,12 +146,14 @@ def _details(row: WorkerRow, *, alive: bool) -> list[tuple[str, str]]:
     return [*rows, ("note", row.note)] if row.note else rows
 
 
-def _facts(holder: Holder | None, row: WorkerRow | None) -> dict[str, object]:
+def _facts(holder: Holder | None, row: WorkerRow | None, address: Address | None) -> dict[str, object]:
     facts: dict[str, object] = {
         "running": holder is not None,
         "pid": holder.pid if holder else None,
         "since": clock.iso(holder.since) if holder and holder.since else None,
         "who": holder.who if holder else None,
+        "address": address.url or None if address else None,
+        "no_address": address.problem or None if address else None,
     }
     if row is not None:
         scanned = None if row.scanned_at is None else clock.iso(row.scanned_at)

@@ -91,7 +91,16 @@ class Call:
             tell_wrapped(f"warning: {warning}", "warn")
         if writes:
             self.log = ws.logs / "service.log"
+            self._bring_to_rest(ws)
         return ws
+
+    def _bring_to_rest(self, ws: Workspace) -> None:
+        """Finish or undo what a crash cut off, and say which, before this verb writes anything."""
+        if not (ws.state / "deploy").is_dir():  # most workspaces: nothing is imported for them
+            return
+        from mobius_tui.rollback.recover import recover
+
+        recover(ws, lambda text: tell_wrapped(f"recovery: {text}", "warn"))
 
     def open_quietly(self) -> Workspace:
         """The workspace, opened leniently; the caller shows its warnings itself."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mobius_tui import __version__
 from mobius_tui.catalogue.walk import Problem
-from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource, ProcessingFailed, exit_code_of
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
 from mobius_tui.operations.backup import backup_beside, backup_now
 from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, owned_fields
 from mobius_tui.operations.hashing import DETAILS, Manner, fingerprint_all, setup_for
@@ -28,6 +28,7 @@ from mobius_tui.operations.targets import is_live, target_of
 from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import note_act
+from mobius_tui.recovery.reserve import ensure_reserve
 from mobius_tui.store.database import write_meta, writing
 from mobius_tui.store.known import started_at
 from mobius_tui.store.pairs import count_pairs, drop_other_pairs, keep_pairs
@@ -304,19 +305,29 @@ def _publish(
     library = findings.library
     progress.phase("publishing")
     progress.checkpoint()
-    in_place = os.path.realpath(target) == os.path.realpath(library.source)
+    in_place, live = os.path.realpath(target) == os.path.realpath(library.source), is_live(ws, target)
     backup, before = _back_up(ws, library, target, options, progress)
     if in_place:
         before = library.sha256
     after = write_atomic(
         target, catalogue_bytes(findings, _run_record(ws, findings, progress, effort)), mode=0o644, expect=before
     )
+    if live:
+        _keep_reserve(target, progress)
     with _said_as_published(target):
         _note(ws, connection, findings, options, progress, (before, after), target, backup)
         export = _export(ws, connection, findings, waiting) if options.export_low_conf else None
     summary = _summary("LIVE", findings, queued, target, effort, backup=backup, export=export, hashes=(before, after))
     progress.advance(_end_counts(findings, summary))
     return summary
+
+
+def _keep_reserve(target: Path, progress: Progress) -> None:
+    """Keep the space that a rollback of this publication needs; without room it is told."""
+    try:
+        ensure_reserve(target, target.stat().st_size)
+    except (MobiusError, OSError) as error:
+        progress.event("warning", "reserve", f"no space is kept for a rollback on a full disk: {visible(str(error))}")
 
 
 def _end_counts(findings: Findings, summary: MigrationSummary) -> Counts:

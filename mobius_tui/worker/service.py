@@ -9,6 +9,7 @@ from traceback import format_exception
 
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import SERVICE_LOG, JsonLog
+from mobius_tui.rollback.recover import recover
 from mobius_tui.store.events import add_event, forget_events
 from mobius_tui.store.images import count_images
 from mobius_tui.store.jobs import Job, claim_next
@@ -71,6 +72,7 @@ class Service:
         connection = self._database.connection()
         self._row.write(connection, self._database.opened)
         self._tell(connection, "worker_started", f"worker {self._row.row.pid} started")
+        self._recover()
         self._follower.start()
         self._http.start()
         pause = TICK_S
@@ -80,6 +82,13 @@ class Service:
             pause = TICK_S if self._attempt() else min(pause * 2, _LONGEST_PAUSE_S)
             self._rest(pause)
         self._wind_up()
+
+    def _recover(self) -> None:
+        """Finish or undo what a crash cut off; what cannot be is told, and tried again by the next writing verb."""
+        try:
+            recover(self._ws, lambda text: self._log.write("warning", "worker", "recovery", text))
+        except (MobiusError, OSError) as error:
+            self._log.write("error", "worker", "recovery", visible(str(error)))
 
     def _is_gone(self) -> bool:
         """Whether this worker has become invisible: another one may start now, so this one ends."""

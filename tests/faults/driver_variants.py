@@ -1,0 +1,86 @@
+"""Broken variants of the product: negative controls that the tests must call broken. And a foreign writer."""
+
+import contextlib
+import json
+import os
+import stat
+from pathlib import Path
+
+from mobius_tui.recovery import atomic, staging
+
+
+@contextlib.contextmanager
+def patched(place, name, replacement):
+    """Replace an attribute for a while."""
+    before = getattr(place, name)
+    setattr(place, name, replacement(before))
+    try:
+        yield
+    finally:
+        setattr(place, name, before)
+
+
+def no_folder_sync():
+    """Files are synced, the folders that name them are not."""
+
+    def skipping(real):
+        return lambda descriptor: None if stat.S_ISDIR(os.fstat(descriptor).st_mode) else real(descriptor)
+
+    return patched(os, "fsync", skipping)
+
+
+def no_file_sync():
+    """Folders are synced, the files in them are not."""
+
+    def skipping(real):
+        return lambda descriptor: real(descriptor) if stat.S_ISDIR(os.fstat(descriptor).st_mode) else None
+
+    return patched(os, "fsync", skipping)
+
+
+@contextlib.contextmanager
+def no_compare_and_swap():
+    """The file that is about to be replaced is not looked at again, nor what came out of the exchange."""
+    with contextlib.ExitStack() as held:
+        for place in (atomic, staging):
+            held.enter_context(patched(place, "exchange_checked", lambda _: exchanged))
+        yield
+
+
+def exchanged(temporary, real, expect, *more, **named):
+    """An exchange without a look."""
+    atomic.exchange(temporary, real)
+
+
+FOREIGN_ENTRY = {"path": "foreign.png", "title": "written by the application in the last moment"}
+
+
+def foreign_write():
+    """The application writes in the last moment: after the last look at the live file, before the exchange."""
+    done = []
+
+    def writing(real):
+        def exchange(staged, live):
+            if not done and live.name == "library.json":
+                done.append(1)
+                write_entry(live)
+            return real(staged, live)
+
+        return exchange
+
+    return patched(atomic, "exchange", writing)
+
+
+def write_entry(live: Path):
+    """Append an entry as an application does: read, change, write in place."""
+    document = json.loads(live.read_bytes())
+    document["images"].append(FOREIGN_ENTRY)
+    live.write_bytes(json.dumps(document, indent=1).encode())
+
+
+VARIANTS = {
+    "no folder sync": no_folder_sync,
+    "no file sync": no_file_sync,
+    "no compare-and-swap": no_compare_and_swap,
+    "foreign write": foreign_write,
+}

@@ -1,0 +1,51 @@
+"""Negative controls: what is broken on purpose has to be called broken by the same judge and the same faults."""
+
+from dataclasses import replace
+
+import judging
+import pytest
+from cases import MIGRATE, WRITE
+from driver_variants import FOREIGN_ENTRY
+from power_cut import power_cuts, why_not_mountable
+
+
+@pytest.fixture
+def mountable(bench):
+    """Skips where a disk in a file cannot be mounted."""
+    reason = why_not_mountable(bench.slot)
+    if reason:
+        pytest.skip(reason)
+
+
+@pytest.mark.usefixtures("mountable")
+def test_a_write_survives_the_power_cut(bench):
+    assert power_cuts(bench, WRITE, "noauto_da_alloc").failures == []
+
+
+@pytest.mark.usefixtures("mountable")
+def test_no_sync_of_the_folder_is_caught(bench):
+    failures = power_cuts(bench, replace(WRITE, variants=("no folder sync",)), "noauto_da_alloc").failures
+    assert any("it had ended well, and the live file is old" in failure for failure in failures)
+
+
+@pytest.mark.usefixtures("mountable")
+def test_no_sync_of_the_file_is_caught(bench):
+    failures = power_cuts(bench, replace(WRITE, variants=("no file sync",)), "noauto_da_alloc").failures
+    assert any("not a catalogue, 0 bytes" in failure for failure in failures)
+
+
+def entries_after(bench, *variants):
+    """The entries of a catalogue whose migration met a foreign write in the last moment."""
+    case = replace(MIGRATE, variants=variants)
+    bench.fresh(bench.template(MIGRATE))
+    ended = bench.run(case, "migrate", bench.at)
+    assert (ended.status, ended.code) == (0, 0), ended
+    return judging.live_of(bench.root).read_text().count(FOREIGN_ENTRY["title"])
+
+
+def test_a_write_in_the_last_moment_is_kept(bench):
+    assert entries_after(bench, "foreign write") == 1
+
+
+def test_no_compare_and_swap_is_caught(bench):
+    assert entries_after(bench, "foreign write", "no compare-and-swap") == 0

@@ -1,0 +1,38 @@
+"""Each operation killed at every mutating system call, recovered as a user's next start does it, and judged."""
+
+import os
+
+import pytest
+from cases import CASES
+from matrix import differences, drawn_kills, first_kills
+
+SEED = int(os.environ.get("FAULT_SEED", "1"))
+SECOND_KILLS = 200
+SHARES = 8
+PARTS = {"migrate": 4, "deploy": 6, "rollback": 3}
+
+FIRST = [(name, part) for name in CASES for part in range(PARTS.get(name, 1))]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_runs_make_the_same_calls(bench, name):
+    assert differences(bench, CASES[name]) == []
+
+
+@pytest.mark.parametrize(("name", "part"), FIRST)
+def test_killed_at_every_call(bench, name, part):
+    figures = first_kills(bench, CASES[name], part, PARTS.get(name, 1))
+    assert not figures.failures, report(figures)
+    assert figures.points >= 15
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_killed_again_while_recovering(bench, share):
+    figures = drawn_kills(bench, list(CASES.values()), SEED * SHARES + share, SECOND_KILLS // SHARES)
+    assert not figures.failures, f"FAULT_SEED={SEED}\n{report(figures)}"
+    assert figures.points >= SECOND_KILLS // SHARES - 2
+
+
+def report(figures):
+    lines = [f"{len(figures.failures)} failures at {figures.points} points, live file {figures.states}"]
+    return "\n".join(lines + figures.failures[:40])

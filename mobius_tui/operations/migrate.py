@@ -13,7 +13,7 @@ from pathlib import Path
 from mobius_tui import __version__
 from mobius_tui.catalogue.walk import Problem
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
-from mobius_tui.operations.backup import backup_beside, backup_now
+from mobius_tui.operations.backup import backup_beside, backup_now, reusable_backup
 from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, owned_fields
 from mobius_tui.operations.hashing import DETAILS, Manner, fingerprint_all, setup_for
 from mobius_tui.operations.inventory import Result, Setup, plan_work
@@ -354,7 +354,11 @@ def _back_up(
         raise Changed("the catalogue was changed since it was read, nothing was written", fix="run it again")
     reason = f"before {progress.run_id}"
     if live:
-        made = backup_now(ws, reason, images=library.entries, run_id=progress.run_id)
+        same = reusable_backup(ws)
+        made = same or backup_now(ws, reason, images=library.entries, run_id=progress.run_id)
+        if same is not None:
+            progress.event("info", "backup", f"backup {same.name} holds exactly this catalogue, it was read back anew")
+            return same.name, same.sha256
     else:
         made = backup_beside(ws, target, reason, images=library.entries, run_id=progress.run_id)
     progress.event("info", "backup", f"backup {made.name} verified")

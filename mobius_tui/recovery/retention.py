@@ -27,12 +27,14 @@ class Decision:
         keep: Whether it stays.
         reason: Every rule that keeps it, or why none does.
         until: When it may go, by its age alone; None when another rule keeps it or it goes now.
+        failed: It was to go and could not be removed.
     """
 
     backup: Backup
     keep: bool
     reason: str
     until: float | None = None
+    failed: bool = False
 
 
 def decide(
@@ -46,9 +48,9 @@ def decide(
     """What becomes of each backup.
 
     One dated in the future is kept and counts for nothing, so that a clock that was ahead pushes no real one out. Full
-    and catalogue backups are counted apart: many small ones never push a full one out. A corrupt one takes no place
-    among the last ones or of a day, and an unverified one takes none from a verified one. Emergency copies go by age,
-    pin and need alone.
+    and catalogue backups, plain and encrypted ones are counted apart: many small ones never push a full one out, and
+    none that needs a key one that needs none. A corrupt one takes no place among the last ones or of a day, and an
+    unverified one takes none from a verified one. Emergency copies go by age, pin and need alone.
 
     Args:
         backups: What there is.
@@ -64,8 +66,12 @@ def decide(
     known = sorted(backups, key=lambda backup: (backup.at, backup.name), reverse=True)
     past = [backup for backup in known if backup.at <= now + AHEAD_S]
     reasons: dict[tuple[str, bool], list[str]] = defaultdict(list)
-    for kind in ("catalogue", "full"):
-        for backup, reason in _by_rank([each for each in past if each.kind == kind and not each.emergency]):
+    groups: dict[tuple[str, bool], list[Backup]] = defaultdict(list)
+    for backup in past:
+        if not backup.emergency:
+            groups[backup.kind, backup.encrypted].append(backup)
+    for group in groups.values():
+        for backup, reason in _by_rank(group):
             reasons[_key(backup)].append(reason)
     return [_decided(backup, now, days, reasons[_key(backup)], needed) for backup in known]
 
@@ -93,7 +99,7 @@ def _by_rank(backups: Sequence[Backup]) -> Iterable[tuple[Backup, str]]:
     """The rules that look at a backup's place among the others; newest first."""
     usable = [backup for backup in backups if backup.state in {"verified", "unverified"}]
     verified = [backup for backup in usable if backup.state == "verified"]
-    kind = "" if not backups or backups[0].kind == "catalogue" else "full "
+    kind = ("encrypted " if backups[0].encrypted else "") + ("full " if backups[0].kind == "full" else "")
     if verified:
         yield verified[0], f"the newest verified {kind}one"
     for backup in _united(usable[:LAST], verified[:LAST]):

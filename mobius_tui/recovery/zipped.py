@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 from mobius_tui.errors import ProcessingFailed
 from mobius_tui.recovery.hashes import open_whole, read_whole
@@ -329,11 +329,8 @@ def member_pieces(found: Contents, listed: Listed) -> Iterator[bytes]:
         raise ProcessingFailed(f"{shown} is damaged: its hash is not the one that was noted")
 
 
-class Heard(Protocol):
-    """Told how many files of how many are done."""
-
-    def __call__(self, done: int, total: int) -> None:
-        """So many files are done."""
+Heard = Callable[[int, int], None]
+"""Told how many files of how many are done."""
 
 
 def damage_inside(file: BinaryIO, heard: Heard = lambda done, total: None) -> str:

@@ -17,7 +17,7 @@ from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import worker_address
 from mobius_tui.operations.machine import Finding, examine_machine
-from mobius_tui.recovery.backups import list_backups
+from mobius_tui.recovery.backups import list_backups, newest
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
 from mobius_tui.system import clock
@@ -320,12 +320,16 @@ def _catalogue(ws: Workspace) -> Finding:
 
 
 def _backups(ws: Workspace) -> Finding:
-    backups = list_backups(ws.backups)
-    if not backups:
-        return Finding("backups", "note", "none yet", "mobius backup create")
-    newest = backups[0]
-    said = f"{len(backups)}, the newest of {clock.iso(newest.at)} is {newest.state}"
-    if newest.state != "verified":
+    try:
+        backups = list_backups(ws.backups)
+    except MobiusError as error:
+        return Finding("backups", "problem", str(error), f"chmod u+rwx {_typed(ws.backups)}")
+    latest = newest(backups, clock.now())
+    if latest is None:
+        said = "all are dated in the future" if backups else "none yet"
+        return Finding("backups", "warning" if backups else "note", said, "mobius backup create")
+    said = f"{len(backups)}, the newest of {clock.iso(latest.at)} is {latest.state}"
+    if latest.state != "verified":
         return Finding("backups", "warning", said, "mobius backup verify")
     return Finding("backups", "ok", said)
 

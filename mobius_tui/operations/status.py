@@ -13,7 +13,7 @@ from mobius_tui.catalogue.document import Document
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
-from mobius_tui.recovery.backups import Backup, list_backups
+from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
 from mobius_tui.store.database import open_for_reading
@@ -157,7 +157,11 @@ def read_status(ws: Workspace) -> Status:
     except (sqlite3.Error, ValueError) as error:
         warnings.append(f"the database cannot be used: {error}")
     catalogue = live_catalogue(ws, jobs)
-    backups = list_backups(ws.backups)
+    backups: list[Backup] = []
+    try:
+        backups = list_backups(ws.backups)
+    except MobiusError as error:
+        warnings.append(str(error))
     worker = holder_of(ws.worker_lock)
     readable = not os.path.lexists(ws.state) or os.access(ws.state, os.R_OK | os.X_OK)
     active = tuple(job for job in jobs if job.active)
@@ -178,7 +182,7 @@ def read_status(ws: Workspace) -> Status:
         waiting=waiting,
         low_confidence=low,
         unhashed=unhashed,
-        backup=backups[0] if backups else None,
+        backup=newest(backups, clock.now()),
         backups=len(backups),
         warnings=tuple(warnings),
         next_steps=tuple(_next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting)),

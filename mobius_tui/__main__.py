@@ -33,9 +33,12 @@ def run(arguments: Sequence[str]) -> int:
         The exit code; everything has been said on stderr.
     """
     from mobius_tui.cli import interrupts, output
+    from mobius_tui.rollback.words import verb_of
 
     output.prepare_streams()
     interrupts.install()
+    if verb_of(arguments):
+        return _run_plainly(arguments)
     from mobius_tui.cli.app import root
     from mobius_tui.cli.call import Call
 
@@ -51,6 +54,45 @@ def run(arguments: Sequence[str]) -> int:
     except OSError as error:
         output.discard(sys.stdout)
         code = code or _report(error, call)
+    return code
+
+
+def _run_plainly(arguments: Sequence[str]) -> int:
+    """Run a verb that must work when every package is broken: nothing but the standard library is imported."""
+    from mobius_tui.cli import output
+
+    verbose = bool({"-v", "--verbose"} & set(arguments))
+    try:
+        from mobius_tui.cli.plain import PlainTalk
+        from mobius_tui.rollback.command import run as run_verb
+
+        code = run_verb(arguments, PlainTalk())
+    except BaseException as error:
+        code = _report_plainly(error, verbose)
+    try:
+        output.flush(sys.stdout)
+        output.flush(sys.stderr)
+    except OSError as error:
+        output.discard(sys.stdout)
+        code = code or _report_plainly(error, verbose)
+    return code
+
+
+def _report_plainly(error: BaseException, verbose: bool) -> int:
+    """Say an error in one sentence, without click; the exit code it means."""
+    from mobius_tui.cli import output
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 1 if error.code else 0
+    known = _as_common(error)
+    code = exit_code_of(known)
+    if code != INTERNAL_ERROR or isinstance(known, MobiusError):
+        output.tell_wrapped(f"mobius: {_sentence(known)}", "bad")
+    else:
+        advice = "" if verbose else "; run it again with -v for the details"
+        output.tell_wrapped(f"mobius: a defect of MOBIUS: {type(error).__name__}: {error}{advice}", "bad")
+    if verbose:
+        _tell_traceback(error)
     return code
 
 
@@ -84,10 +126,6 @@ def _as_known(error: BaseException) -> BaseException:
     """The error as one of MOBIUS, where it is none of a programmer's making."""
     import click
 
-    from mobius_tui.cli.interrupts import AskedToEnd
-
-    if isinstance(error, AskedToEnd):
-        return error.cause
     if isinstance(error, click.Abort):
         return KeyboardInterrupt("interrupted")
     if isinstance(error, click.UsageError):
@@ -95,6 +133,15 @@ def _as_known(error: BaseException) -> BaseException:
         return BadInput(error.format_message().rstrip("."), fix=f"`{path} --help`")
     if isinstance(error, click.ClickException):
         return BadInput(error.format_message().rstrip("."))
+    return _as_common(error)
+
+
+def _as_common(error: BaseException) -> BaseException:
+    """The same, where click has no part in it."""
+    from mobius_tui.cli.interrupts import AskedToEnd
+
+    if isinstance(error, AskedToEnd):
+        return error.cause
     if isinstance(error, KeyboardInterrupt):
         return KeyboardInterrupt("interrupted")
     if isinstance(error, MemoryError):

@@ -23,12 +23,14 @@ BESIDE_PREFIX = "library.json.emergency."
 """Start of an emergency copy's name where it could not be moved to the backups; a stamp follows."""
 
 _NAMES = 100
+_NEAR = 5
 _STAMP = re.compile(r"\d{8}T\d{6}Z")
 
 
-def emergency_name(run_id: str) -> str:
-    """The name of a run's emergency copy: a backup's name, in a folder of its own."""
-    return f"{PREFIX}{clock.stamp(_moment(run_id))}"
+def finish_copies(emergency: Path, *, run_id: str, who: str, reason: str) -> None:
+    """Write the side files of a run's emergency copy where a crash came before them."""
+    for kept in _free_names(emergency, PREFIX, _moment(run_id))[:_NEAR]:
+        finish_copy(kept, run_id=run_id, who=who, reason=reason)
 
 
 def _moment(run_id: str) -> float:
@@ -152,8 +154,9 @@ def _beside(staged: Path, live: Path, at: float) -> Path:
 
 
 def _free_names(folder: Path, prefix: str, at: float) -> list[Path]:
-    """Names to try: a taken stamp waits for the next second's, as with backups."""
-    return [folder / f"{prefix}{clock.stamp(at + number)}" for number in range(_NAMES)]
+    """Names to try: a taken stamp waits for the next second's; one that a backup beside the folder has is taken too."""
+    names = [f"{prefix}{clock.stamp(at + number)}" for number in range(_NAMES)]
+    return [folder / name for name in names if not (folder.parent / name).exists()]
 
 
 def _sync_folders(*folders: Path) -> None:

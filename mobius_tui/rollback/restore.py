@@ -21,7 +21,7 @@ from mobius_tui.recovery.atomic import ABSENT, Changed, hash_or_absent
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.reserve import release_reserve
 from mobius_tui.recovery.staging import real_file, stage, staged_path, swap
-from mobius_tui.rollback.emergency import emergency_name, finish_copy, keep_displaced
+from mobius_tui.rollback.emergency import finish_copies, keep_displaced
 from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
 from mobius_tui.text import visible
 
@@ -190,7 +190,7 @@ def settle_restore(live: Path, run_id: str, record: Mapping[str, Any], *, who: s
     try:
         now, beside = hash_or_absent(real_file(live)), hash_or_absent(staged)
         if beside == ABSENT:
-            finish_copy(emergency / emergency_name(run_id), run_id=run_id, who=who, reason=why)
+            finish_copies(emergency, run_id=run_id, who=who, reason=why)
             return "nothing was left to be done"
         begun = record.get("state") in {None, "staging"}  # a torn piece of our own, perhaps
         if begun or (beside in {now, record.get("after")} and beside != record.get("before")):

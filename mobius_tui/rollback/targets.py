@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobius_tui.catalogue.document import Document, parse
@@ -18,7 +18,7 @@ from mobius_tui.recovery.backup_files import (
     read_meta,
     recorded_digests,
 )
-from mobius_tui.recovery.backups import read_backup_catalogue
+from mobius_tui.recovery.backups import read_backup_catalogue, verify_backup
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.rollback.publications import WayBack
 from mobius_tui.text import visible
@@ -131,9 +131,7 @@ def choose_target(way: WayBack, folder: Path, origin: Path) -> Target:
             bad.append(error.what)
             continue
         published = way.published if backup.catalogue_sha256 == way.backup.catalogue_sha256 else None
-        return Target(
-            found.name, folder, found.document, found.data, found.sha256, how, published, passed_over=tuple(bad)
-        )
+        return replace(found, published=published, passed_over=tuple(bad))
     raise ProcessingFailed(
         f"no backup is good, the live file is untouched: {'; '.join(bad[:3])}",
         where=visible(str(folder)),
@@ -169,6 +167,33 @@ def named_target(given: str, folder: Path, origin: Path, way: WayBack | None) ->
     if way is None or way.published is None or way.backup.catalogue_sha256 != target.sha256:
         return target
     return Target(target.name, target.folder, target.document, target.data, target.sha256, target.how, way.published)
+
+
+def full_of(target: Target, folder: Path, origin: Path) -> Target:
+    """The full backup for a target: itself, or the newest of the same catalogue; every byte of it is verified.
+
+    Raises:
+        ProcessingFailed: There is none that is good.
+    """
+    places = [target.path]
+    if kind_of(target.name, read_meta(target.folder, target.name)) != "full":
+        places = [
+            folder / backup.name
+            for backup in _readable(folder)
+            if backup.kind == "full" and backup.catalogue_sha256 == target.sha256
+        ]
+    problems: list[str] = []
+    for path in places:
+        verdict = verify_backup(path.parent, path.name)
+        if verdict.state == "good":
+            full = load_target(path, origin, target.how)
+            return replace(full, published=target.published, passed_over=(*target.passed_over, *problems))
+        problems.append(verdict.sentence)
+    raise ProcessingFailed(
+        "; ".join(problems) or f"no full backup holds the catalogue of {visible(target.name)} with its images",
+        where=visible(str(folder)),
+        fix="leave --with-images out, or name a full backup (dhash_....zip) with --backup",
+    )
 
 
 def _place(given: str, folder: Path) -> Path:

@@ -1,0 +1,179 @@
+"""What a rollback leaves behind: journal, run log, job row, history. None of them may keep it from restoring."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sqlite3
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mobius_tui.errors import MobiusError
+from mobius_tui.logs import JsonLog
+from mobius_tui.recovery.history import note_act
+from mobius_tui.recovery.journal import ENDING, JOURNALS, Journal
+from mobius_tui.recovery.reserve import release_reserve
+from mobius_tui.store.database import open_database
+from mobius_tui.store.jobs import add_job, finish_job
+from mobius_tui.system import clock
+from mobius_tui.system.processes import process_token
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+_BUSY_MS = 500
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+class Records:
+    """The records of one rollback, each kept as well as the disk allows.
+
+    Args:
+        ws: The workspace.
+        live: The live catalogue.
+        options: What was asked for, as data.
+        reason: Why.
+
+    Attributes:
+        run_id: The run.
+        log: The run log.
+        warnings: What could not be kept, in words.
+    """
+
+    def __init__(self, ws: Workspace, live: Path, options: Mapping[str, object], reason: str) -> None:
+        self.ws = ws
+        self.warnings: list[str] = []
+        self._live = live
+        self._reason = reason
+        self._ended = False
+        self._connection: sqlite3.Connection | None = None
+        self._job: int | None = None
+        self.run_id = self._row(options) or self._free_run_id()
+        self.log = JsonLog(ws.logs / f"{self.run_id}.log", within=ws.root)
+        self._journal = self._begun(options)
+        self.event("info", "start", f"rollback by {visible(ws.actor)}", options=dict(options))
+
+    def event(self, level: str, event: str, message: str, **fields: object) -> None:
+        """Write a record to the run log; a full disk drops it."""
+        self.log.write(level, "rollback", event, message, self.run_id, fields)
+
+    def note(self, what: str, **facts: object) -> None:
+        """Write a record to the journal, if there is one; without it the rollback goes on and says so."""
+        self.event("info", str(facts.get("state", what)), f"{what} {facts.get('state', '')}".rstrip(), **facts)
+        if self._journal is None:
+            return
+        try:
+            self._journal.note(what, **facts)
+        except OSError as error:
+            self._lost(error)
+
+    def last_restore(self) -> Mapping[str, Any]:
+        """The journal's last record of the restoring; empty when there is none."""
+        records = self._journal.records if self._journal is not None else []
+        return next((record for record in reversed(records) if record.get("what") == "restore"), {})
+
+    @property
+    def journalled(self) -> bool:
+        """Whether there is a journal."""
+        return self._journal is not None
+
+    def act(self, before: str | None, after: str | None, details: Mapping[str, object]) -> None:
+        """Note in the history what was done."""
+        try:
+            note_act(
+                self.ws.state,
+                "rollback",
+                self.ws.actor,
+                run_id=self.run_id,
+                reason=self._reason,
+                before=before,
+                after=after,
+                details=details,
+            )
+        except OSError as error:
+            self.warnings.append(f"the history cannot be written: {error.strerror}")
+
+    def end(self, state: str, code: int, sentence: str, summary: Mapping[str, object]) -> None:
+        """Bring journal, log and row to their end; only the first call counts."""
+        if self._ended:
+            return
+        self._ended = True
+        self.event("info" if code == 0 else "error", "end", sentence, state=state, exit_code=code, **summary)
+        if self._journal is not None:
+            with contextlib.suppress(OSError):
+                self._journal.note("end", state=state, exit_code=code, reason=sentence)
+            self._journal.close()
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                if self._job is not None:
+                    shown = "" if code == 0 else visible(sentence)
+                    finish_job(self._connection, self._job, "done" if code == 0 else "failed", code, shown, summary)
+            self._connection.close()
+
+    def leave_open(self) -> None:
+        """Close the files without an end: the next start brings the journal to rest."""
+        self._ended = True
+        if self._journal is not None:
+            self._journal.close()
+        if self._connection is not None:
+            self._connection.close()
+
+    def _row(self, options: Mapping[str, object]) -> str:
+        """A row that every console shows; the run id it got, empty when the database does not answer."""
+        try:
+            if not self.ws.database.exists():
+                return ""
+            self._connection = open_database(self.ws.database, busy_ms=_BUSY_MS)
+            job = add_job(
+                self._connection, "rollback", options, self.ws.actor, reason=self._reason, owner=process_token()
+            )
+        except (sqlite3.Error, MobiusError, OSError) as error:
+            said = error.what if isinstance(error, MobiusError) else str(error)
+            self.warnings.append(f"consoles will not show this rollback: {visible(said)}")
+            return ""
+        self._job = job.id
+        return job.run_id if self._is_free(job.run_id) else ""
+
+    def _free_run_id(self) -> str:
+        at = clock.now()
+        while not self._is_free(f"rollback-{clock.stamp(at)}"):
+            at += 1
+        return f"rollback-{clock.stamp(at)}"
+
+    def _is_free(self, run_id: str) -> bool:
+        taken = (self.ws.logs / f"{run_id}.log", self._folder / f"{run_id}{ENDING}")
+        with contextlib.suppress(OSError):
+            return not any(path.exists() for path in taken)
+        return True
+
+    @property
+    def _folder(self) -> Path:
+        return self.ws.state / JOURNALS
+
+    def _begun(self, options: Mapping[str, object]) -> Journal | None:
+        """The journal; on a full disk the space kept for a rollback is given back for it."""
+        head = {
+            "kind": "rollback",
+            "who": self.ws.actor,
+            "reason": self._reason,
+            "live": str(self._live),
+            "options": dict(options),
+            "token": process_token(),
+        }
+        try:
+            try:
+                return Journal.create(self._folder, self.run_id, **head)
+            except OSError as error:
+                if error.errno not in _FULL or not release_reserve(self._live):
+                    raise
+                self.warnings.append("the disk is full: the space kept for a rollback is used")
+                return Journal.create(self._folder, self.run_id, **head)
+        except OSError as error:
+            self._lost(error)
+            return None
+
+    def _lost(self, error: OSError) -> None:
+        self.warnings.append(f"no journal is kept: {error.strerror or error}")
+        journal, self._journal = getattr(self, "_journal", None), None
+        if journal is not None:
+            journal.close()

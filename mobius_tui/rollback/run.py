@@ -1,0 +1,347 @@
+"""The way back, top to bottom: end what runs, verify the target, ask, restore, restart the worker, say how it went."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mobius_tui.catalogue.document import parse
+from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
+from mobius_tui.recovery.atomic import ABSENT, hash_or_absent
+from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
+from mobius_tui.recovery.reserve import release_reserve
+from mobius_tui.rollback.hooks import run_hook
+from mobius_tui.rollback.images import restore_images
+from mobius_tui.rollback.merge import images_with_dhash
+from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptions, Say
+from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
+from mobius_tui.rollback.publications import WayBack, read_acts, run_backups, way_back_of
+from mobius_tui.rollback.records import Records
+from mobius_tui.rollback.recover import recover
+from mobius_tui.rollback.restore import Restored, read_present, restore_catalogue, settle_restore
+from mobius_tui.rollback.service import Service
+from mobius_tui.rollback.stopping import cancel_queued, running_operation, stop_operation
+from mobius_tui.rollback.targets import Target, choose_target, full_of, good_ones, named_target
+from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, taken_error
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+PATIENCE_S = 5.0
+"""Seconds to wait for a live file that is being written, when what it holds is to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Which files a rollback works on.
+
+    Attributes:
+        live: The catalogue.
+        backups: Where its backups lie.
+        emergency: Where the state before is kept.
+        own: Whether it is the workspace's live catalogue.
+    """
+
+    live: Path
+    backups: Path
+    emergency: Path
+    own: bool
+
+
+def roll_back(
+    ws: Workspace,
+    options: RollbackOptions,
+    *,
+    confirm: Confirm,
+    say: Say,
+    environ: Mapping[str, str],
+    env_name: str | None = None,
+) -> Outcome:
+    """Bring a former catalogue back.
+
+    Args:
+        ws: The workspace.
+        options: What was asked for.
+        confirm: Asks the person; not called with ``force``.
+        say: Told what happens.
+        environ: The environment that a restarted worker gets.
+        env_name: The environment that was chosen by ``--env``.
+
+    Returns:
+        How it went; the exit code is in it.
+
+    Raises:
+        Held: Something runs, and it was not forced.
+        Cancelled: The person said no.
+        ProcessingFailed: No backup is good, or the named one is not; the live file is untouched.
+        EnvironmentFailed: The system does not allow it; the live file is whole.
+        OutOfResource: Something ran out; the live file is whole.
+    """
+    places = places_of(ws, options)
+    service = Service(ws, environ, env_name)
+    warnings = _make_way(ws, places, options, say)
+    present = read_present(places.live, patience_s=PATIENCE_S if options.keep_new else 0.0)
+    target, way_said = find_target(ws, places, present, options)
+    plan = _plan(target, options)
+    wanted = plan(present)
+    preview = _preview(ws, places, present, target, wanted, (*warnings, *way_said))
+    if not options.force and not confirm(preview):
+        raise Cancelled("nothing was changed")
+    with _locked(places.live, ws.actor):
+        records = Records(ws, places.live, options.to_json(), options.reason)
+        with _brought_to_rest(records, places):
+            restored = restore_catalogue(
+                places.live,
+                plan,
+                run_id=records.run_id,
+                emergency=places.emergency,
+                who=ws.actor,
+                reason=options.reason or f"before {records.run_id}",
+                note=records.note,
+                say=say,
+                patience_s=PATIENCE_S if options.keep_new else 0.0,
+            )
+            _note(records, restored, target, options)
+            images, failed = _images(ws, places, target, options, records, say)
+        if options.force:
+            cancel_queued(ws, say)
+    said = _tell_operator(ws, records, restored, target, say)
+    worker, healthy = service.restart(say)
+    code = failed[1] if failed is not None else 0 if healthy else ProcessingFailed.exit_code
+    told = (*preview.warnings, *records.warnings, *restored.warnings, *said, *_written_late(restored))
+    outcome = Outcome(
+        run=records.run_id,
+        live=str(places.live),
+        target="" if target is None else target.name,
+        how=preview.how,
+        mode=options.mode,
+        before=restored.before,
+        after=restored.after,
+        changed=restored.changed,
+        emergency="" if restored.emergency is None else str(restored.emergency),
+        **_figures(present, preview, wanted, restored),
+        changes=restored.wanted.changes,
+        kept=restored.wanted.kept,
+        images=images,
+        worker=worker,
+        warnings=told if failed is None else (*told, failed[0]),
+        exit_code=code,
+    )
+    sentence = "restored" if not code else f"restored, but {failed[0] if failed is not None else worker}"
+    records.end("done", code, sentence, {"before": outcome.before, "after": outcome.after, "target": outcome.target})
+    return outcome
+
+
+def places_of(ws: Workspace, options: RollbackOptions) -> Places:
+    """Which files are meant: the workspace's live catalogue, or the one that was named with its backups beside it."""
+    if options.input is None:
+        return Places(ws.catalogue, ws.backups, ws.backups / EMERGENCY, own=True)
+    live = Path(options.input).expanduser().absolute()
+    if os.path.realpath(live) == os.path.realpath(ws.catalogue):
+        return Places(live, ws.backups, ws.backups / EMERGENCY, own=True)
+    return Places(live, live.parent, live.parent / EMERGENCY, own=False)
+
+
+def find_target(
+    ws: Workspace, places: Places, present: Present, options: RollbackOptions
+) -> tuple[Target | None, tuple[str, ...]]:
+    """The verified backup that comes back, None with --remove-dhash, and what should be said of the choice.
+
+    Raises:
+        ProcessingFailed: None is good, or the named one is not.
+    """
+    if options.remove_dhash:
+        return None, ()
+    try:
+        way = known_way_back(ws, places, present)
+    except EnvironmentFailed:
+        if options.backup is None:
+            raise
+        way = None
+    if options.backup is not None:
+        target = named_target(options.backup, places.backups, places.live, way)
+    elif way is None:
+        raise _no_way_back(places)
+    else:
+        target = choose_target(way, places.backups, places.live)
+    said = tuple(f"passed over: {problem}" for problem in target.passed_over)
+    if options.with_images:
+        target = full_of(target, places.backups, places.live)
+    return target, said
+
+
+def known_way_back(ws: Workspace, places: Places, present: Present) -> WayBack | None:
+    """The way back from what is live, by everything that is on record.
+
+    Raises:
+        EnvironmentFailed: The folder of the backups cannot be read.
+    """
+    return way_back_of(present, read_acts(ws.state), list_backups(places.backups), run_backups(ws.state))
+
+
+def _no_way_back(places: Places) -> ProcessingFailed:
+    good = good_ones(places.backups, places.live)
+    named = f"name one with --backup: {', '.join(visible(name) for name in good)}" if good else "there is no backup"
+    return ProcessingFailed(
+        "no backup is known to be the way back from what is live; the live file is untouched",
+        where=visible(str(places.backups)),
+        fix=f"{named}; --remove-dhash takes out what MOBIUS owns and needs none",
+    )
+
+
+def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> list[str]:
+    """End what runs if that is forced, and bring to rest what was cut off."""
+    if running_operation(places.live) is not None:
+        if not options.force:
+            failed = taken_error(catalogue_lock_path(places.live))
+            failed.fix = "wait for it, or `mobius rollback --force` ends it first"
+            raise failed
+        stop_operation(ws, places.live, say)
+    if not places.own:
+        return []
+    try:
+        recover(ws, say)
+    except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
+        return [f"an operation that was cut off could not be brought to rest: {visible(str(error))}"]
+    return []
+
+
+def _plan(target: Target | None, options: RollbackOptions) -> Plan:
+    if target is None:
+        return without_owned()
+    if options.keep_new:
+        return keeping_others(target.data, published=target.published)
+    return exactly(target.data, published=target.published, compare=True)
+
+
+def _preview(
+    ws: Workspace,
+    places: Places,
+    present: Present,
+    target: Target | None,
+    wanted: Wanted,
+    warnings: tuple[str, ...],
+) -> Preview:
+    same = target is not None and wanted.content is target.data
+    after = target.document if same and target is not None else parse(wanted.content, origin=str(places.live))
+    return Preview(
+        live=str(places.live),
+        environment=ws.settings.environment,
+        target="" if target is None else str(target.path),
+        how=wanted.sentence if target is None else target.how,
+        problem=present.problem,
+        changes=wanted.changes,
+        kept=wanted.kept,
+        before=present.document,
+        after=after,
+        warnings=warnings,
+    )
+
+
+@contextlib.contextmanager
+def _locked(live: Path, who: str) -> Iterator[None]:
+    """The catalogue's lock; on a disk so full that not even its file can be made, the reserve is given back first."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(catalogue_lock(live, who, "rollback"))
+        except EnvironmentFailed as error:
+            if exit_code_of(error) != OutOfResource.exit_code or not release_reserve(live):
+                raise
+            held.enter_context(catalogue_lock(live, who, "rollback"))
+        yield
+
+
+@contextlib.contextmanager
+def _brought_to_rest(records: Records, places: Places) -> Iterator[None]:
+    """When the restoring fails or is interrupted, finish or undo it at once; else the next start does."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            if records.journalled:
+                last = records.last_restore()
+                said = settle_restore(
+                    places.live, records.run_id, last, who=records.ws.actor, emergency=places.emergency
+                )
+                records.event("info", "settled", said)
+        except (MobiusError, OSError):
+            records.leave_open()
+        else:
+            code = exit_code_of(getattr(error, "cause", error))
+            records.end("failed", code, visible(str(error)) or type(error).__name__, {})
+        raise
+
+
+def _note(records: Records, restored: Restored, target: Target | None, options: RollbackOptions) -> None:
+    records.act(
+        None if restored.before == ABSENT else restored.before,
+        restored.after,
+        {
+            "mode": options.mode,
+            "target": "" if target is None else target.name,
+            "target_sha256": "" if target is None else target.sha256,
+            "emergency": "" if restored.emergency is None else restored.emergency.name,
+            "live": options.input or "",
+        },
+    )
+
+
+def _tell_operator(
+    ws: Workspace, records: Records, restored: Restored, target: Target | None, say: Say
+) -> tuple[str, ...]:
+    """Run the operator's command for a rollback, if one is set; its failure is a warning."""
+    facts = {
+        "MOBIUS_RUN": records.run_id,
+        "MOBIUS_LIVE": restored.after,
+        "MOBIUS_BACKUP": "" if target is None else target.name,
+        "MOBIUS_OUTCOME": "rolled back",
+    }
+    result = run_hook(ws, "on_rollback", facts, tell=records.event)
+    if result.sentence:
+        say(result.sentence)
+    return () if result.ok else (result.sentence,)
+
+
+def _written_late(restored: Restored) -> tuple[str, ...]:
+    """A program that had the old file open writes into the copy that was exchanged out: found by its hash."""
+    if restored.emergency is None:
+        return ()
+    with contextlib.suppress(OSError):
+        if hash_or_absent(restored.emergency) != restored.before:
+            return (
+                "a program that had the replaced file open wrote into it afterwards; that is only in "
+                f"{visible(str(restored.emergency))}",
+            )
+    return ()
+
+
+def _figures(present: Present, preview: Preview, wanted: Wanted, restored: Restored) -> dict[str, Any]:
+    """Entries, and those with a dHash, before and after; another program's late write makes the figures new ones."""
+    before = preview.before if restored.before == present.sha256 else None
+    after = preview.after
+    if restored.wanted.content != wanted.content:
+        after = parse(restored.wanted.content, origin=preview.live)
+    return {
+        "entries": (None if before is None else len(before.entries), len(after.entries)),
+        "with_dhash": (None if before is None else images_with_dhash(before), images_with_dhash(after)),
+    }
+
+
+def _images(
+    ws: Workspace, places: Places, target: Target | None, options: RollbackOptions, records: Records, say: Say
+) -> tuple[Mapping[str, int], tuple[str, int] | None]:
+    """Put the images back when that is asked for; a failure in it leaves the catalogue restored, and is said."""
+    if not options.with_images or target is None:
+        return {}, None
+    kept = places.emergency / records.run_id.rpartition("-")[2]
+    try:
+        done = restore_images(target.path, ws.library, kept, say)
+    except (MobiusError, OSError) as error:
+        said = str(error) if isinstance(error, MobiusError) else f"{error.strerror} ({visible(str(error.filename))})"
+        again = f"`mobius rollback --backup {visible(target.name)} --with-images` goes on"
+        return {}, (f"the catalogue is restored, but not every image: {said}. Next: {again}", exit_code_of(error))
+    records.event("info", "images", "images put back", **done)
+    return done, None

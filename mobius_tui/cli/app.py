@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "hash": ("hash", "dHash, confidence and time of a file; the distance of two."),
     "migrate": ("migrate", "Fingerprint every image and write the catalogue."),
     "smoke": ("smoke", "Smoke tests: does the service do what it is for."),
+    "rollback": ("rollback", "Bring the catalogue back that was live before."),
     "backup": ("backup", "Make and verify backups of the catalogue."),
     "worker": ("worker", "The background worker: start, run, stop, restart, status."),
     "jobs": ("jobs", "Running operations."),

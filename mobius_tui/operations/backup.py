@@ -247,6 +247,15 @@ def needed_backups(ws: Workspace) -> dict[str, str]:
     Raises:
         EnvironmentFailed: A journal, the backups or the live catalogue cannot be read: then nothing may be removed.
     """
+    needed = _journalled(ws)
+    back = way_back(ws.state, ws.backups, ws.catalogue)
+    if back is not None:
+        needed.setdefault(back.backup.name, "the way back from what is live")
+    return needed
+
+
+def _journalled(ws: Workspace) -> dict[str, str]:
+    """Names of backups in the journals that are not at rest, with the reason."""
     needed: dict[str, str] = {}
     try:
         for path in open_journals(ws.state / JOURNALS):
@@ -260,9 +269,6 @@ def needed_backups(ws: Workspace) -> dict[str, str]:
             where=visible(str(error.filename or ws.state / JOURNALS)),
             fix="check owner and mode of the state folder",
         ) from error
-    back = way_back(ws.state, ws.backups, ws.catalogue)
-    if back is not None:
-        needed.setdefault(back.backup.name, "the way back from what is live")
     return needed
 
 
@@ -334,7 +340,7 @@ def _remove(ws: Workspace, decision: Decision) -> Decision:
     if again:
         return replace(decision, keep=True, reason="pinned meanwhile")
     try:
-        needed = needed_backups(ws).get(backup.name)
+        needed = _journalled(ws).get(backup.name)
         if needed:
             return replace(decision, keep=True, reason=needed)
         remove_files(folder, backup.name)

@@ -26,6 +26,7 @@ from mobius_tui.worker.http import HttpServer
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import JobRunner
 from mobius_tui.worker.stopping import StopRequest
+from mobius_tui.worker.upkeep import Upkeep
 from mobius_tui.workspace import Workspace
 
 TICK_S = 0.25
@@ -58,6 +59,7 @@ class Service:
         self._runner = JobRunner(ws, self._log, stop, self._job_ended)
         self._follower = LibraryFollower(ws, self._row, self._log, stop.asked, lambda: self._runner.busy)
         self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
+        self._due[Upkeep(ws, self._log).step] = 0.0
         self._said = ""
         self._stepped = time.monotonic()
         token = self._row.row.token
@@ -138,7 +140,7 @@ class Service:
                 self._runner.start(job)
         for act, due in list(self._due.items()):
             if time.monotonic() >= due:
-                self._due[act] = time.monotonic() + (_SAMPLE_S if act == self._sample else _FORGET_S)
+                self._due[act] = time.monotonic() + (_FORGET_S if act == self._forget else _SAMPLE_S)
                 act(connection)
 
     def _sample(self, connection: sqlite3.Connection) -> None:

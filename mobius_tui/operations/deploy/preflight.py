@@ -368,6 +368,11 @@ def _hooks(ws: Workspace, environ: Mapping[str, str]) -> Iterator[Finding]:
 
 def _health(ws: Workspace, ask: Callable[[Workspace], Health]) -> Iterator[Finding]:
     """What the service says of itself; degraded is no failure."""
+    worker = holder_of(ws.worker_lock)
+    if worker is None:
+        yield Finding("worker", None, "none of this workspace runs", "mobius worker start")
+    else:
+        yield Finding("worker", True, f"runs since {_dated(worker.since)} (PID {worker.pid})")
     health = ask(ws)
     said = visible(health.sentence) or health.status
     if health.answers:

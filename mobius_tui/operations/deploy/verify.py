@@ -49,7 +49,7 @@ SHOWN = 5
 _OWNED = frozenset({"dhash", "dhash_confidence", "dhash_status", "dhash_error"})
 _OWNED_TOP = (IMAGES, MIGRATION, DUPLICATES)
 _PAIR_STATUSES = frozenset({"auto", "exact", "accepted"})
-# within a string a quote has a backslash before it, so this matches members only; nested objects are kept from it
+# within a string a quote has a backslash before it, so this matches members only; those of nested objects too
 _OWNED_MEMBER = re.compile(
     r',[ \t\n\r]*"dhash(?:_confidence|_status|_error)?"[ \t\n\r]*:[ \t\n\r]*'
     r'(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\n\r"{}\[\],:]+)',
@@ -282,9 +282,12 @@ def _out_of_order(live: Document, staged: Document, number: int) -> str:
 
 def _same_but_owned(before: str, after: str) -> bool:
     """Whether two entries' texts differ in owned members alone."""
-    # a nested object may have members of the same names, which are not MOBIUS's
-    if before.count("{") == 1 == after.count("{") and _OWNED_MEMBER.sub("", before) == _OWNED_MEMBER.sub("", after):
-        return True
+    # what follows the last bracket before the end is on the top level: a nested object may have members of these names
+    cut, cut_after = (max(raw.rfind("}", 0, -1), raw.rfind("]", 0, -1)) + 1 for raw in (before, after))
+    if cut == cut_after and before[:cut] == after[:cut]:
+        rest, rest_after = (_OWNED_MEMBER.sub("", raw[cut:]) for raw in (before, after))
+        if rest.rstrip("} \t\n\r") == rest_after.rstrip("} \t\n\r"):
+            return True
     return _foreign_text(before) == _foreign_text(after)
 
 

@@ -1,6 +1,7 @@
 """A staged catalogue is judged from its own bytes before anything live is touched."""
 
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable
@@ -9,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pictures import picture, put
 
 from mobius_tui.catalogue.document import Document, empty_document, parse
 from mobius_tui.errors import EnvironmentFailed, ProcessingFailed
-from mobius_tui.operations.deploy.verify import SHOWN, chosen_entries, verify_staged
+from mobius_tui.operations.deploy.verify import SHOWN, _same_but_owned, chosen_entries, verify_staged
 from mobius_tui.operations.options import default_options
 from mobius_tui.operations.run import run_in_foreground
 from mobius_tui.store.database import open_database
@@ -243,3 +246,38 @@ def test_heed_can_end_it(staged):
 
     with pytest.raises(KeyboardInterrupt):
         judge(ws, live, data, heed=stop)
+
+
+TRICKY = st.sampled_from(["a}", ', "dhash": 1', "]", '"', "\\", '}, "dhash_status": "ok"', "{", "x"]) | st.text(
+    max_size=6
+)
+VALUES = st.recursive(
+    st.integers() | TRICKY | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["dhash", "dhash_status", "k"]) | TRICKY, inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+OWNED = st.fixed_dictionaries(
+    {}, optional={"dhash": TRICKY | st.none(), "dhash_confidence": st.integers(), "dhash_error": TRICKY}
+)
+MEMBERS = st.dictionaries(st.sampled_from(["path", "n", "dhash_other"]) | TRICKY, VALUES, max_size=4)
+
+
+def text_of(foreign: dict[str, Any], owned: dict[str, Any], order: random.Random) -> str:
+    """An entry with its foreign members in order and the owned ones anywhere between."""
+    names = list(foreign)
+    for name in owned:
+        names.insert(order.randint(0, len(names)), name)
+    return json.dumps({name: ({**foreign, **owned})[name] for name in names}, indent=order.choice([None, 1]))
+
+
+@given(MEMBERS, MEMBERS, OWNED, OWNED, st.randoms(use_true_random=False))
+def test_only_what_is_owned_may_differ(foreign, other, owned, owned_later, order):
+    before, after = text_of(foreign, owned, order), text_of(foreign, owned_later, order)
+    if json.dumps(foreign).count("[") + json.dumps(foreign).count("{") == 1:  # else its inner layout may be another
+        assert _same_but_owned(before, after)
+    changed = text_of(other, owned_later, order)
+    if list(other.items()) != list(foreign.items()):
+        assert not _same_but_owned(before, changed)

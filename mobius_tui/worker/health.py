@@ -272,8 +272,10 @@ class CatalogueCheck:
             identity = _identity(path)
         except FileNotFoundError:
             return self._absent()
-        except (OSError, MobiusError) as error:
+        except OSError as error:
             return Check(False, f"the catalogue cannot be looked at: {_reason(error)}", grave=True)
+        except MobiusError:  # its words name both files, and who asks is elsewhere
+            return Check(False, "two files claim to be the catalogue; `mobius check` names them", grave=True)
         if self._known(identity) is None and (self._reader is None or not self._reader.is_alive()):
             self._reader = threading.Thread(target=self._read, args=(path, identity), name="catalogue", daemon=True)
             self._reader.start()

@@ -85,11 +85,16 @@ class HttpServer:
         self._over = threading.Event()
         self._stopping: asyncio.Event | None = None
         self._said_file = False
+        self._server: Server | None = None
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
         """Begin in the background."""
         self._thread.start()
+
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._server.connections) if self._server is not None else 0
 
     def stop(self) -> None:
         """End, and remove the address; harmless when it was never started."""
@@ -116,7 +121,7 @@ class HttpServer:
         quiet = logging.getLogger("mobius_tui.worker.http")  # clients' mistakes are no news, and stderr is a terminal
         quiet.propagate = False
         quiet.addHandler(logging.NullHandler())
-        server = Server(
+        server = self._server = Server(
             self._answer,
             logger=quiet,
             access_log=None,

@@ -139,7 +139,8 @@ def run_hook(
         ws: The workspace; its folder is the hook's working folder.
         moment: One of MOMENTS.
         facts: More variables for it, such as ``MOBIUS_RUN``, ``MOBIUS_LIVE``, ``MOBIUS_BACKUP``, ``MOBIUS_OUTCOME``.
-            ``MOBIUS_MOMENT``, ``MOBIUS_ENVIRONMENT`` and ``MOBIUS_WORKSPACE`` are set by themselves.
+            ``MOBIUS_MOMENT``, ``MOBIUS_ENVIRONMENT`` and ``MOBIUS_WORKSPACE`` are set by themselves, and
+            ``MOBIUS_LIVE`` is the workspace's catalogue unless it is given.
         tell: Told of start and end: ``tell(level, event, message, **fields)``, as ``Progress.event``.
         environ: The environment it inherits; None means this process's.
         limit_s: Seconds it may take, less than the setting ``hook_seconds``; None means that setting.
@@ -164,6 +165,7 @@ def run_hook(
     limit = ws.settings.hook_seconds if limit_s is None else max(0.0, min(limit_s, ws.settings.hook_seconds))
     variables = {
         **inherited,
+        "MOBIUS_LIVE": _live(ws),
         **facts,
         "MOBIUS_MOMENT": moment,
         "MOBIUS_ENVIRONMENT": ws.settings.environment,
@@ -175,6 +177,13 @@ def run_hook(
     facts_told = {"exit_code": result.exit_code, "seconds": round(result.seconds, 3), "output": list(result.output)}
     tell(level, "hook_end", result.sentence, moment=moment, ok=result.ok, **facts_told)
     return result
+
+
+def _live(ws: Workspace) -> str:
+    try:
+        return str(ws.catalogue)
+    except MobiusError:  # two catalogues, and no setting chooses
+        return ""
 
 
 def _refused(moment: str, error: MobiusError, required: bool, tell: Callable[..., object]) -> HookResult:

@@ -82,6 +82,7 @@ def take_over(
     source: Document,
     *,
     name: str = "the file",
+    run_id: str = "",
     exists: Callable[[str], bool] = os.path.lexists,
 ) -> TakenOver:
     """The live catalogue with the fingerprints of another one.
@@ -90,6 +91,8 @@ def take_over(
         live: The live catalogue.
         source: What ``migrate -o`` made, read with the live one's folder as the meaning of its paths.
         name: How to call the source in messages.
+        run_id: The run that publishes it; its name stands in the new ``dhash_migration.run``, beside that of the run
+            that made the fingerprints. Empty: the source's own.
         exists: Whether a file is there, by absolute path.
 
     Returns:
@@ -127,10 +130,19 @@ def take_over(
         live=live,
         updates=[_owned(found[entry.key]) for entry in live.entries],
         appended=[(entry.path, _owned(entry)) for entry in appended],
-        migration=source.migration,
+        migration=_signed(source.migration, run_id),
         duplicates=[pair for item in source.duplicates if (pair := _named(item, names, set(gone), folder)) is not None],
         left_out=list(gone.values()),
     )
+
+
+def _signed(migration: Mapping[str, Any], run_id: str) -> Mapping[str, Any]:
+    """The facts of the migration with the run that publishes them."""
+    if not run_id:
+        return migration
+    run = migration.get("run")
+    made = dict(run) if isinstance(run, dict) else {}
+    return {**migration, "run": {**made, "id": run_id, "fingerprints": made.get("id")}}
 
 
 def _owned(entry: Entry) -> OwnedFields:

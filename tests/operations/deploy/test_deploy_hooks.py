@@ -54,6 +54,14 @@ def test_hook_gets_variables_arguments_and_the_workspace_as_its_folder(ws_with):
     assert told[1][1]["exit_code"] == 0
 
 
+def test_live_is_the_workspaces_catalogue_unless_it_is_told(ws_with):
+    ws = ws_with({"note": 'echo "$MOBIUS_LIVE"'}, hook_after_swap="hooks/note")
+    assert run_hook(ws, "after_swap", {}).output == (str(ws.catalogue),)
+    for folder in (ws.root, ws.library):
+        (folder / "library.json").write_text("{}")
+    assert run_hook(ws, "after_swap", {}).output == (), "two catalogues, and nothing says which"
+
+
 @pytest.mark.parametrize(("body", "code"), [("exit 3", 3), ("kill -TERM $$", 143), ("echo oops >&2; false", 1)])
 def test_failure_is_a_result(ws_with, body, code):
     ws = ws_with({"bad": body}, hook_before_swap="./hooks/bad", hooks_required="before_swap , after_swap")

@@ -58,6 +58,14 @@ def test_what_others_changed_since_survives():
     assert b"1.10" in content(now, source)
 
 
+def test_the_run_that_publishes_is_named_beside_the_one_that_made_it():
+    live = catalogue({"path": "a.png"})
+    found = json.loads(content(live, migrated(live), run_id="deploy-7"))
+    assert found["dhash_migration"] == {**MIGRATION, "run": {"id": "deploy-7", "fingerprints": "r1"}}
+    odd = migrated(live, migration={**MIGRATION, "run": 3})
+    assert json.loads(content(live, odd, run_id="d"))["dhash_migration"]["run"] == {"id": "d", "fingerprints": None}
+
+
 def test_duplicates_are_named_as_the_live_catalogue_names_them():
     live = catalogue({"path": "a.png"}, {"path": "b.png"})
     pair = {"duplicate": "b.png", "original": "a.png", "hammingDistance": 0, "confidence": 1.0, "status": "exact"}

@@ -134,6 +134,22 @@ def test_standard_input_is_closed_and_no_descriptor_inherited(ws_with, tmp_path)
     assert result.output[0].split() == ["0", "1", "2", "3"]  # ls opens the folder itself
 
 
+def test_what_this_process_is_typed_is_not_the_hooks(ws_with):
+    ws = ws_with({"look": "cat; echo over"}, hook_after_swap="hooks/look")
+    reading, writing = os.pipe()
+    os.write(writing, b"typed\n")
+    os.close(writing)
+    kept = os.dup(0)
+    os.dup2(reading, 0)
+    try:
+        result = run_hook(ws, "after_swap", FACTS)
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reading)
+    assert result.output == ("over",)
+
+
 def test_command_is_not_a_shells(ws_with, tmp_path):
     ws = ws_with({"show": 'printf "%s " "$@"'}, hook_after_swap=f"hooks/show a; touch {tmp_path}/made")
     result = run_hook(ws, "after_swap", FACTS)

@@ -18,6 +18,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("check", "Is the catalogue valid; what is missing, unnamed, duplicate."),
     "hash": ("hash", "dHash, confidence and time of a file; the distance of two."),
     "migrate": ("migrate", "Fingerprint every image and write the catalogue."),
+    "deploy": ("deploy", "Publish new fingerprints behind backup, verification and smoke tests."),
     "smoke": ("smoke", "Smoke tests: does the service do what it is for."),
     "rollback": ("rollback", "Bring the catalogue back that was live before."),
     "backup": ("backup", "Make and verify backups of the catalogue."),

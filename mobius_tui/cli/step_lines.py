@@ -14,7 +14,7 @@ from mobius_tui.store.jobs import Job
 from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 
-STYLES = {"done": "good", "failed": "bad", "undone": "warn", "running": "", "skipped": "dim"}
+STYLES = {"done": "good", "failed": "bad", "undone": "warn", "again": "warn", "running": "", "skipped": "dim"}
 """How each state is coloured."""
 
 _STATE = 8
@@ -93,7 +93,7 @@ class StepPrinter:
         self._to_stdout = to_stdout
         self._quiet = quiet
         self._now = now
-        self._told: dict[str, tuple[str, str]] = {}
+        self._told: dict[str, tuple[str, float | None]] = {}
         self._redraws = is_terminal(sys.stderr) and os.environ.get("TERM", "dumb") != "dumb" and not quiet
         self._drawn = ""
 
@@ -106,7 +106,7 @@ class StepPrinter:
             # Where a live line shows what is under way, a line is printed only at a step's end.
             if step.state not in ENDED and (self._redraws or step.state != "running"):
                 continue
-            now = (step.state, step.reason if step.state in ENDED else "")
+            now = (step.state, step.ended if step.state in ENDED else step.began)
             if self._told.get(step.name) != now:
                 self._told[step.name] = now
                 self._print(step)

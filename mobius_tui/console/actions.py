@@ -8,70 +8,24 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
+from mobius_tui.console import backup_actions, publish_actions
+from mobius_tui.console.asking import Action, Question, StoreCall, typed_in_production
 from mobius_tui.console.lines import outside
-from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job
+from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job, way_is_free
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.asking import ask_job
 from mobius_tui.store.jobs import Job, add_job, list_jobs
 from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
-Able = Callable[[Snapshot], str | None]
-"""Says why an action cannot be done now; None when it can."""
+OF_BACKUPS = (*(action.name for action in backup_actions.ACTIONS), "backup", "rollback")
+"""Actions that come first in the footer while pane 1 has the keys."""
 
-StoreCall = Callable[[Workspace, sqlite3.Connection, Snapshot], str]
-"""Does an action on the store and says what it did."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked before an action.
-
-    Attributes:
-        title: What is about to happen.
-        lines: What it means.
-        yes: Name of the choice that does it.
-        no: Name of the choice that leaves it.
-        typed: Word that has to be typed first; empty when none.
-    """
-
-    title: str
-    lines: tuple[str, ...]
-    yes: str
-    typed: str = ""
-    no: str = "Cancel"
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One thing a key does.
-
-    Attributes:
-        keys: Names of the keys, as the toolkit spells them; the first is shown.
-        shown: How the first key is written.
-        name: Identifier.
-        label: One or two words for the footer.
-        description: One sentence for help and palette.
-        able: Says why it cannot be done now.
-        writes: Whether it changes anything but the screen.
-        call: The store call; None when the screen does it.
-        question: What to ask first; None when nothing.
-        rank: Place in the footer, from the left; 0 keeps it out of there.
-    """
-
-    keys: tuple[str, ...]
-    shown: str
-    name: str
-    label: str
-    description: str
-    able: Able = lambda _: None
-    writes: bool = False
-    call: StoreCall | None = None
-    question: Callable[[Snapshot], Question] | None = None
-    rank: int = 0
+UNSTOPPED = ("deploy", "rollback")
+"""Kinds of jobs that go on or are undone, but never wait."""
 
 
 def able_to_hash(snapshot: Snapshot) -> str | None:
@@ -84,6 +38,11 @@ def able_to_hash(snapshot: Snapshot) -> str | None:
     return None
 
 
+def able_to_migrate(snapshot: Snapshot) -> str | None:
+    """Whether a migration in place can be asked for: nothing else may be publishing."""
+    return able_to_hash(snapshot) or way_is_free(snapshot)
+
+
 def able_to_write(snapshot: Snapshot) -> str | None:
     """Whether the database answers."""
     return snapshot.problem or None
@@ -94,6 +53,8 @@ def able_to_pause(snapshot: Snapshot) -> str | None:
     job = running_job(snapshot)
     if job is None:
         return "nothing runs that could be paused"
+    if job.kind in UNSTOPPED:
+        return f"a {job.kind} cannot be paused; C ends it"
     if job.wanted == "cancel":
         return f"job {job.id} is being cancelled by {outside(job.wanted_by)}"
     return snapshot.problem or None
@@ -117,7 +78,6 @@ def able_to_start_worker(snapshot: Snapshot) -> str | None:
 def _ask_migration(snapshot: Snapshot) -> Question:
     images = snapshot.store.worker.images if snapshot.store and snapshot.store.worker else None
     many = "all images" if images is None else counted(images)
-    production = snapshot.environment == "production"
     return Question(
         f"Migrate {many} of {snapshot.environment}?",
         (
@@ -125,7 +85,7 @@ def _ask_migration(snapshot: Snapshot) -> Question:
             "It can be paused and cancelled; finished images are not decoded again.",
         ),
         "Start migration",
-        snapshot.environment if production else "",
+        typed_in_production(snapshot),
     )
 
 
@@ -133,9 +93,12 @@ def _ask_cancel(snapshot: Snapshot) -> Question:
     job = running_job(snapshot)
     what = f"{job.kind} {job.id} of {outside(job.requested_by)}" if job else "the job"
     far = f", {job.done:,} of {job.total:,} done" if job and job.total else ""
+    means = "Nothing is published; finished images stay known and are not decoded again."
+    if job and job.kind in UNSTOPPED:
+        means = "It undoes what it did: the library.json that was live before it is live again."
     return Question(
         f"Cancel {what}{far}?",
-        ("Nothing is published; finished images stay known and are not decoded again.",),
+        (means,),
         "Cancel the job",
         no="Let it go on",
     )
@@ -194,13 +157,13 @@ PANE_KEYS = {"1": "backups", "2": "migration", "3": "metrics", "4": "review", "6
 """The key that jumps to each pane."""
 
 _READING = (
-    Action(("slash",), "/", "filter", "filter", "Show only the lines of this pane that hold a text.", rank=7),
+    Action(("slash",), "/", "filter", "filter", "Show only the lines of this pane that hold a text.", rank=30),
     Action(
-        ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=8
+        ("colon", "ctrl+p"), ":", "palette", "palette", "Find an action by its name and do it (also ctrl+p).", rank=31
     ),
-    Action(("question_mark",), "?", "help", "help", "What each key does, and why some do nothing now.", rank=9),
+    Action(("question_mark",), "?", "help", "help", "What each key does, and why some do nothing now.", rank=32),
     Action(
-        ("q",), "q", "quit", "quit", "Close this console; the worker and what it runs go on without it.", rank=20
+        ("q",), "q", "quit", "quit", "Close this console; the worker and what it runs go on without it.", rank=40
     ),
     Action(("enter",), "enter", "open", "details", "Everything about the line under the cursor."),
     Action(("l",), "l", "level", "log level", "Show the logs from the next level on: debug, info, warning, error."),
@@ -227,24 +190,26 @@ _WRITING = (
     ),
     Action(
         ("M",), "M", "migrate", "migrate", "Start a migration: library.json after a verified backup. Asks first.",
-        able_to_hash, True, _start("migrate"), _ask_migration, rank=3,
+        able_to_migrate, True, _start("migrate"), _ask_migration, rank=8,
     ),
     Action(
         ("p",), "p", "pause", "pause", "Pause the running job, or let it go on.",
-        able_to_pause, True, _pause, rank=4,
+        able_to_pause, True, _pause, rank=3,
     ),
     Action(
         ("C",), "C", "cancel", "cancel", "Cancel the running job; its finished work is kept. Asks first.",
-        able_to_cancel, True, _cancel, _ask_cancel, rank=5,
+        able_to_cancel, True, _cancel, _ask_cancel, rank=4,
     ),
     Action(
         ("b",), "b", "backup", "backup", "Make a verified backup of library.json now.",
-        able_to_write, True, _backup, rank=6,
+        able_to_write, True, _backup, rank=15,
     ),
     Action(
         ("W",), "W", "start_worker", "start worker", "Start a worker when none runs.",
         able_to_start_worker, True, _start_worker, rank=1,
     ),
+    *publish_actions.ACTIONS,
+    *backup_actions.ACTIONS,
 )  # fmt: skip
 
 
@@ -258,12 +223,15 @@ def registry(*, read_only: bool = False) -> tuple[Action, ...]:
 
 
 def label_of(action: Action, snapshot: Snapshot) -> str:
-    """The footer's word for an action; pausing reads ``resume`` while something is paused."""
+    """The footer's word for an action: pausing reads ``resume`` while something is paused, pinning ``unpin``."""
     job = running_job(snapshot)
+    if action.name == "pin" and any(backup.pinned for backup in snapshot.backups if backup.name == snapshot.chosen):
+        return "unpin"
     return "resume" if action.name == "pause" and job is not None and pausing(job) else action.label
 
 
 def footer_actions(actions: Sequence[Action], snapshot: Snapshot) -> list[Action]:
-    """Those that can be done now and have a place in the footer, from the left."""
+    """Those that can be done now and have a place in the footer, from the left; those of the pane come first."""
     shown = [action for action in actions if action.rank and action.able(snapshot) is None]
-    return sorted(shown, key=lambda action: action.rank)
+    first = OF_BACKUPS if snapshot.pane == "Backups" else ()
+    return sorted(shown, key=lambda action: (action.name not in first, action.rank))

@@ -8,12 +8,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from textual.app import App
 from textual.screen import Screen
 
-from mobius_tui.console.actions import Action, registry
+from mobius_tui.console.actions import registry
+from mobius_tui.console.asking import Act, Action, Plan, Question
 from mobius_tui.console.keymap import remapped
 from mobius_tui.console.lines import Line, fit, outside
 from mobius_tui.console.palette import look_of, textual_theme
@@ -21,7 +23,7 @@ from mobius_tui.console.poller import Source
 from mobius_tui.console.screens.main import MainScreen
 from mobius_tui.console.screens.palette import PaletteScreen
 from mobius_tui.console.screens.sheet import SheetScreen
-from mobius_tui.console.snapshot import running_job
+from mobius_tui.console.snapshot import Snapshot, publication_of, running_job
 from mobius_tui.console.themes import Theme
 from mobius_tui.errors import INTERNAL_ERROR, MobiusError
 from mobius_tui.store.database import database_error, open_database
@@ -139,57 +141,106 @@ class ConsoleApp(App[None], inherit_bindings=False):
         """Do an action of the registry, or say why it cannot be done."""
         action = next(each for each in self._actions if each.name == name)
         self._hush()
-        snapshot = self._source.latest
+        snapshot = self._main.situated(self._source.latest)
         why = action.able(snapshot)
         if why is not None:
             self.say(f"{action.label}: not now: {why}", "warn")
-            return
-        if action.call is None:
-            if name.startswith("pane_"):
-                self._main.activate(name.removeprefix("pane_"))
+        elif action.plan is not None:
+            self._find_out(action, snapshot)
+        elif action.question is not None:
+            self._ask(action, snapshot, action.question(snapshot))
+        elif action.writes:
+            self._write(action, snapshot)
+        elif name.startswith("pane_"):
+            self._main.activate(name.removeprefix("pane_"))
+        else:
+            getattr(self, f"_do_{name}")()
+
+    def _ask(self, action: Action, snapshot: Snapshot, question: Question, act: Act | None = None) -> None:
+        """Ask, and do it when that is wanted; what was under the cursor when the key came stays what is meant."""
+
+        def answered(yes: bool) -> None:
+            if not yes:
+                self.say(f"{action.label}: left as it was")
+                return
+            now = replace(self._source.latest, pane=snapshot.pane, chosen=snapshot.chosen)
+            why = action.able(now)  # much may have happened while the question was open
+            if why is not None:
+                self.say(f"{action.label}: not now: {why}", "warn")
             else:
-                getattr(self, f"_do_{name}")()
-            return
-        if action.question is None:
-            self._write(action)
+                self._write(action, now, act)
+
+        self._main.ask(question, answered)
+
+    def _find_out(self, action: Action, snapshot: Snapshot) -> None:
+        """Find out in a thread what an action would do, then show it and ask."""
+
+        def work() -> Callable[[], None]:
+            assert action.plan is not None
+            plan = action.plan(self._ws, snapshot)
+            return lambda: self._planned(action, snapshot, plan)
+
+        self._in_thread(action, work)
+
+    def _planned(self, action: Action, snapshot: Snapshot, plan: Plan) -> None:
+        self._hush()
+        question = plan.question
+        if self.screen is not self._main:
+            self.say(f"{action.label}: left as it was, something else was opened meanwhile", "warn")
+        elif not plan.lines:
+            if question is not None:
+                self._ask(action, snapshot, question, plan.act)
         else:
-            self._main.ask(action.question(snapshot), lambda yes: self._answered(action, yes))
+            next_step = question.yes if question is not None else ""
 
-    def _answered(self, action: Action, yes: bool) -> None:
-        if not yes:
-            self.say(f"{action.label}: left as it was")
-            return
-        why = action.able(self._source.latest)  # much may have happened while the question was open
-        if why is not None:
-            self.say(f"{action.label}: not now: {why}", "warn")
-        else:
-            self._write(action)
+            def closed(goes_on: bool | None) -> None:
+                if goes_on and question is not None:
+                    self._ask(action, snapshot, question, plan.act)
+                else:
+                    self.say(f"{action.label}: left as it was")
 
-    def _write(self, action: Action) -> None:
-        """Make the store call in a thread of its own, so that a busy database never stops the screen."""
-        self.say(f"{action.label} ...")
-        snapshot = self._source.latest
+            self._open(SheetScreen(self._look, plan.title, plan.lines, next_step=next_step), closed)
 
-        def work() -> None:
-            said, role = "", "strong"
-            try:
-                connection = open_database(self._ws.database)
-                with contextlib.closing(connection):
+    def _write(self, action: Action, snapshot: Snapshot, act: Act | None = None) -> None:
+        """Do it in a thread of its own, so that a busy database or a slow disk never stops the screen."""
+        act = act or action.act
+
+        def work() -> Callable[[], None]:
+            if act is not None:
+                said = act(self._ws, snapshot)
+            else:
+                with contextlib.closing(open_database(self._ws.database)) as connection:
                     assert action.call is not None
                     said = action.call(self._ws, connection, snapshot)
+            return lambda: self.say(said)
+
+        self._in_thread(action, work)
+
+    def _in_thread(self, action: Action, work: Callable[[], Callable[[], None]]) -> None:
+        """Run in a thread, and afterwards what that gave back in the loop; failures are said."""
+        self.say(f"{action.label} ...")
+
+        def run() -> None:
+            try:
+                then = work()
             except MobiusError as error:
-                said, role = f"{action.label}: {error}", "bad"
+                then = self._saying(f"{action.label}: {error}")
             except sqlite3.Error as error:
-                said, role = f"{action.label}: {database_error(error, self._ws.database)}", "bad"
+                then = self._saying(f"{action.label}: {database_error(error, self._ws.database)}")
+            except OSError as error:
+                then = self._saying(f"{action.label}: {error.strerror or error}")
             except Exception as error:  # a defect of one action is said, it does not end the console
-                said, role = f"{action.label}: internal error {visible(repr(error))}", "bad"
+                then = self._saying(f"{action.label}: internal error {visible(repr(error))}")
             self._source.wake()
             loop = self._loop
             if loop is not None:
                 with contextlib.suppress(RuntimeError):  # the console has ended meanwhile
-                    loop.call_soon_threadsafe(self.say, said, role)
+                    loop.call_soon_threadsafe(then)
 
-        threading.Thread(target=work, name=f"mobius-{action.name}", daemon=True).start()
+        threading.Thread(target=run, name=f"mobius-{action.name}", daemon=True).start()
+
+    def _saying(self, text: str) -> Callable[[], None]:
+        return lambda: self.say(text, "bad")
 
     def _do_next_pane(self) -> None:
         self._main.step_pane(1)
@@ -198,22 +249,22 @@ class ConsoleApp(App[None], inherit_bindings=False):
         self._main.step_pane(-1)
 
     def _do_down(self) -> None:
-        self._main.active.move(1)
+        self._main.move(1)
 
     def _do_up(self) -> None:
-        self._main.active.move(-1)
+        self._main.move(-1)
 
     def _do_page_down(self) -> None:
-        self._main.active.move(self._main.active.page())
+        self._main.move(self._main.active.page())
 
     def _do_page_up(self) -> None:
-        self._main.active.move(-self._main.active.page())
+        self._main.move(-self._main.active.page())
 
     def _do_first(self) -> None:
-        self._main.active.move(-1_000_000)
+        self._main.move(-1_000_000)
 
     def _do_last(self) -> None:
-        self._main.active.move(1_000_000)
+        self._main.move(1_000_000)
 
     def _do_filter(self) -> None:
         self._main.open_filter()
@@ -241,7 +292,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         self._open(SheetScreen(self._look, "Keys", list(self._help_lines())))
 
     def _help_lines(self) -> Iterator[Line]:
-        snapshot = self._source.latest
+        snapshot = self._main.situated(self._source.latest)
         for heading, writes in (("What changes something", True), ("What only looks", False)):
             actions = [action for action in self._actions if action.writes == writes]
             if not actions:
@@ -269,7 +320,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
         )
 
     def _do_palette(self) -> None:
-        self._open(PaletteScreen(self._look, self._actions, self._source.latest), self._chosen)
+        self._open(PaletteScreen(self._look, self._actions, self._main.situated(self._source.latest)), self._chosen)
 
     def _chosen(self, name: str | None) -> None:
         if name is not None:
@@ -293,6 +344,9 @@ class ConsoleApp(App[None], inherit_bindings=False):
 
     def _last_words(self) -> str:
         snapshot = self._source.latest
+        found = publication_of(snapshot)
+        if found is not None and found.state == "running":
+            return f"The console is closed; {found.kind} {outside(found.run_id)} goes on. `mobius` opens it again."
         if not snapshot.worker_alive:
             return "The console is closed; no worker runs."
         job = running_job(snapshot)

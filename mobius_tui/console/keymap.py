@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mobius_tui.console.actions import Action
+from mobius_tui.console.asking import Action
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
 
@@ -89,7 +89,7 @@ def remapped(actions: Sequence[Action], keymap: Mapping[str, str]) -> tuple[Acti
     )
     owners: dict[str, str] = {}
     for action in changed:
-        if action.question is not None and not (len(action.shown) == 1 and action.shown.isupper()):
+        if (action.question or action.plan) and not (len(action.shown) == 1 and action.shown.isupper()):
             raise BadInput(f"{action.name} needs a capital letter as its key, not {visible(action.shown)!r}")
         for key in action.keys:
             if owners.setdefault(key, action.name) != action.name:

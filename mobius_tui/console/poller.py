@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from mobius_tui.console.journal import JournalReader
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.errors import MobiusError
 from mobius_tui.recovery.backups import Backup, list_backups
@@ -76,6 +77,7 @@ class Poller:
         self._read_at = 0.0
         self._backups_mtime: int | None = None
         self._backups_at = 0.0
+        self._journals = JournalReader(ws)
         self._stopped = False
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mobius-poller", daemon=True)
@@ -113,7 +115,7 @@ class Poller:
         """
         before = self.latest
         alive = holder_of(self._ws.worker_lock) is not None
-        found = self._with_backups(before)
+        found = self._with_journal(self._with_backups(before))
         found = self._with_store(found, forced=alive != before.worker_alive)
         if alive != before.worker_alive:
             found = replace(found, worker_alive=alive, worker_note="" if alive else found.worker_note)
@@ -187,6 +189,10 @@ class Poller:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
         self._connection, self._version = None, None
+
+    def _with_journal(self, found: Snapshot) -> Snapshot:
+        journal = self._journals.look()
+        return found if journal == found.journal else replace(found, at=self._now(), journal=journal)
 
     def _with_backups(self, found: Snapshot) -> Snapshot:
         mtime = _mtime(self._ws.backups)

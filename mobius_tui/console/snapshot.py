@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from mobius_tui.operations.deploy.options import StepState
+from mobius_tui.operations.run_steps import steps_of_summary
 from mobius_tui.recovery.backups import Backup
 from mobius_tui.store.jobs import Job
 from mobius_tui.store.snapshot import StoreSnapshot
+from mobius_tui.text import visible
 
 HASHING = ("migrate", "dry-run")
 """Kinds of jobs that the migration pane shows."""
+
+PUBLISHING = ("deploy", "rollback")
+"""Kinds of runs whose steps the deploy view shows."""
+
+JUST_S = 3600.0
+"""Seconds after its end that a deploy or rollback stays in the place of the migration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A deploy or rollback, by its journal and its job's row.
+
+    Attributes:
+        state: ``queued``, ``running``, ``interrupted``, or how it ended.
+        began: Seconds since the epoch.
+        ended: Likewise; None while it is not over.
+        error: Why it ended like that; empty when it went well or is not over.
+        steps: In the order of its table.
+        job: Its row; None when the database has none.
+    """
+
+    run_id: str
+    kind: str
+    state: str
+    who: str
+    reason: str
+    began: float
+    ended: float | None
+    exit_code: int | None
+    error: str
+    steps: tuple[StepState, ...]
+    job: Job | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it is not over."""
+        return self.state in {"queued", "running", "interrupted"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +67,9 @@ class Snapshot:
         worker_alive: Whether a worker holds its lock.
         worker_note: Why no worker could be started; empty otherwise.
         read_only: Whether this console writes nothing.
+        journal: What the latest journal of a deploy or rollback tells; None when there is none.
+        pane: Name of the pane that has the keys; empty when the screen does not say.
+        chosen: Name of the backup under the cursor of pane 1; empty when there is none.
     """
 
     at: float
@@ -39,6 +82,9 @@ class Snapshot:
     worker_alive: bool = False
     worker_note: str = ""
     read_only: bool = False
+    journal: Publication | None = None
+    pane: str = ""
+    chosen: str = ""
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -69,3 +115,56 @@ def running_job(snapshot: Snapshot) -> Job | None:
 def pausing(job: Job) -> bool:
     """Whether a job is paused or was asked to."""
     return job.active and (job.state == "paused" or job.wanted == "pause")
+
+
+def publication_of(snapshot: Snapshot) -> Publication | None:
+    """The deploy or rollback to show: one under way, else the latest; None when there was none."""
+    found = [_of_job(job, snapshot.journal) for job in snapshot.jobs if job.kind in PUBLISHING]
+    found = [each for each in found if each.state != "refused"]
+    journal = snapshot.journal
+    if journal is not None and journal.run_id not in {each.run_id for each in found}:
+        found.append(journal)
+    return max(found, key=lambda each: (each.active, each.began), default=None)
+
+
+def _of_job(job: Job, journal: Publication | None) -> Publication:
+    """A row, with the journal's steps where the row has none and its own end where a crash kept that from the row."""
+    mine = Publication(
+        run_id=job.run_id,
+        kind=job.kind,
+        state="running" if job.state == "paused" else job.state,
+        who=job.requested_by,
+        reason=job.reason,
+        began=job.started_at or job.requested_at,
+        ended=job.finished_at,
+        exit_code=job.exit_code,
+        error=job.error,
+        steps=steps_of_summary(job.summary),
+        job=job,
+    )
+    if journal is None or journal.run_id != job.run_id:
+        return mine
+    if mine.state == "interrupted" and not journal.active:
+        return replace(journal, job=job)
+    return mine if mine.steps else replace(mine, steps=journal.steps)
+
+
+def shows_publication(snapshot: Snapshot) -> bool:
+    """Whether a deploy or rollback stands in the place of the migration: while it runs, and when it has just ended."""
+    publication = publication_of(snapshot)
+    if publication is None:
+        return False
+    migration = migration_of(snapshot)
+    if publication.active or migration is None:
+        return True
+    if migration.active or migration.requested_at > publication.began:
+        return False
+    return snapshot.at - (publication.ended or publication.began) < JUST_S
+
+
+def way_is_free(snapshot: Snapshot) -> str | None:
+    """Why nothing that publishes can begin now; None when it can."""
+    publication = publication_of(snapshot)
+    if publication is not None and publication.state in {"queued", "running"}:
+        return f"{publication.kind} of {visible(publication.who)} is {publication.state}"
+    return None

@@ -8,12 +8,13 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from mobius_tui.errors import BadInput, Cancelled, Held, MobiusError, exit_code_of
+from mobius_tui.errors import BadInput, Cancelled, Held, MobiusError, Terminated, exit_code_of
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.migrate import migrate
 from mobius_tui.operations.options import MigrateOptions
 from mobius_tui.operations.progress import Stopping, StoreProgress, Tick
+from mobius_tui.rollback.recover import recover
 from mobius_tui.store.database import database_error
 from mobius_tui.store.jobs import Job, add_job, find_job, finish_job, settle_interrupted, update_job
 from mobius_tui.system.processes import process_token
@@ -98,6 +99,8 @@ def run_job(
     progress = StoreProgress(connection, job, log, stopping=stopping, on_tick=on_tick, mirror=mirror)
     try:
         progress.event("info", "start", f"{job.kind} started by {job.requested_by}", options=dict(job.options))
+        if job.kind != "deploy":  # which does it under its own lock
+            recover(ws, lambda text: progress.event("warning", "recovery", text))
         summary = _dispatch(ws, connection, job, progress)
         _note_end(ws, connection, job, progress, summary)
     except Stopping:
@@ -113,6 +116,8 @@ def run_job(
 def _dispatch(ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress) -> Mapping[str, object]:
     if job.kind == "backup":
         return {"backup": backup_now(ws, job.reason or "by hand", run_id=job.run_id).name}
+    if job.kind == "deploy":
+        return _deploy(ws, connection, job, progress)
     if job.kind not in {"migrate", "dry-run"}:
         raise BadInput(f"this MOBIUS knows no operation '{visible(job.kind)}'", fix="use the one that asked for it")
     options = MigrateOptions.from_json({**job.options, "dry_run": job.kind == "dry-run"})
@@ -120,6 +125,15 @@ def _dispatch(ws: Workspace, connection: sqlite3.Connection, job: Job, progress:
         raise BadInput("a queued operation takes no paths from its row", fix="run it with `mobius migrate` instead")
     options = replace(options, reason=options.reason or job.reason)
     return migrate(ws, connection, options, progress).to_json()
+
+
+def _deploy(ws: Workspace, connection: sqlite3.Connection, job: Job, progress: StoreProgress) -> Mapping[str, object]:
+    from mobius_tui.operations.deploy.deploy import deploy
+    from mobius_tui.operations.deploy.options import DeployOptions
+
+    if not job.options.get("foreground"):
+        raise BadInput("a deploy runs in a process of its own, no worker takes one", fix="start it with `mobius deploy`")
+    return deploy(ws, connection, DeployOptions.from_json(job.options), progress).to_json()
 
 
 def _note_end(
@@ -160,7 +174,7 @@ def _note_failure(
 
 def _end_of(error: Exception) -> tuple[str, str]:
     """The state that a job ends in, and the level of the event that says so."""
-    if isinstance(error, Cancelled):
+    if isinstance(error, Cancelled | Terminated):
         return "cancelled", "info"
     return ("refused", "warning") if isinstance(error, Held) else ("failed", "error")
 

@@ -8,8 +8,16 @@ from typing import Any
 
 from mobius_tui.operations.deploy.options import StepState
 
-ENDED = ("done", "failed", "undone", "skipped")
-"""States of a step that is over."""
+ENDED = ("done", "failed", "undone", "skipped", "again")
+"""States of a step that is over; ``again`` when others wrote the catalogue and it is taken once more."""
+
+_RESTORING = {
+    "staged": ("stage", "the target is beside the live file"),
+    "swapped": ("swap", "the target is live"),
+    "same": ("swap", "the target was live already"),
+    "kept": ("keep", "what was live is kept"),
+}
+"""How the records of a restoring read as steps: name and reason by their state."""
 
 MOST_STEPS = 200
 """More are not shown: neither a journal nor a row of MOBIUS holds so many."""
@@ -51,6 +59,8 @@ def steps_of_journal(records: Iterable[Mapping[str, Any]]) -> tuple[StepState, .
     """
     steps: dict[str, StepState] = {}
     for record in records:
+        if record.get("what") == "restore" and record.get("state") in _RESTORING:
+            record = _as_step(record)
         if record.get("what") != "step" or not record.get("step") or len(steps) >= MOST_STEPS:
             continue
         name, state, at = str(record["step"]), str(record.get("state", "")), seconds_of(record.get("time"))
@@ -63,6 +73,13 @@ def steps_of_journal(records: Iterable[Mapping[str, Any]]) -> tuple[StepState, .
         step.reason = str(record.get("reason") or step.reason)
         step.limit_s = _number(record.get("limit_s")) or step.limit_s
     return tuple(steps.values())
+
+
+def _as_step(record: Mapping[str, Any]) -> dict[str, Any]:
+    name, reason = _RESTORING[str(record["state"])]
+    kept = record.get("emergency")
+    reason = f"{reason}: {str(kept).rpartition('/')[2]}" if name == "keep" and kept else reason
+    return {"what": "step", "step": name, "state": "done", "time": record.get("time"), "reason": reason}
 
 
 def seconds_of(text: object) -> float | None:

@@ -21,11 +21,11 @@ def test_without_a_file_nothing_changes():
 
 
 def test_a_key_moves_and_its_old_one_is_free(tmp_path):
-    keys = read_keymap(put(tmp_path, '[keys]\nhelp = "f1"\npause = "?"\nmigrate = "X"\n'))
+    keys = read_keymap(put(tmp_path, '[keys]\nhelp = "f1"\npause = "?"\nmigrate = "Z"\n'))
     actions = {action.name: action for action in remapped(registry(), keys)}
     assert actions["help"].keys == ("f1",)
     assert actions["pause"].keys == ("question_mark",)
-    assert actions["migrate"].shown == "X"
+    assert actions["migrate"].shown == "Z"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_the_console_obeys_it():
 
 
 async def test_a_read_only_console_takes_a_keymap_that_names_what_writes():
-    app = console(running(read_only=True), keymap={"migrate": "X"})
+    app = console(running(read_only=True), keymap={"migrate": "Z"})
     async with app.run_test(size=(80, 24)) as pilot:
-        await pilot.press("X")
+        await pilot.press("Z")
         assert "migrate" not in {action.name for action in app._actions}

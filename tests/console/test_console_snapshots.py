@@ -2,6 +2,7 @@
 
 import pytest
 from console_states import NOW, console, done, empty, failed, hostile, paused, running, with_job
+from publish_states import deploy_done, deploy_failed, deploy_migrating, deploying, rolling_back
 
 NARROW, WIDE = (80, 24), (160, 48)
 
@@ -33,6 +34,17 @@ CASES = {
         lambda: running(worker_alive=False, store=with_job(state="interrupted").store), NARROW, (), {}),
     "database_gone_narrow": (
         lambda: running(problem="the database cannot be used: disk I/O error", stale_since=NOW - 60), NARROW, (), {}),
+    "backup_chosen_wide": (done, WIDE, ("1", "down"), {}),
+    "deploying_wide": (deploying, WIDE, (), {}),
+    "deploying_narrow": (deploying, NARROW, (), {}),
+    "deploying_short_wide": (deploying, (120, 24), (), {}),
+    "deploy_migrating_narrow": (deploy_migrating, NARROW, (), {}),
+    "deploy_failed_narrow": (deploy_failed, NARROW, (), {}),
+    "deploy_failed_light_wide": (deploy_failed, WIDE, (), {"theme": "mobius-light"}),
+    "deploy_done_ansi_narrow": (deploy_done, NARROW, (), {"theme": "mobius-ansi"}),
+    "deploy_done_ascii_narrow": (deploy_done, NARROW, (), {"ascii_only": True}),
+    "asks_to_cancel_deploy_narrow": (deploying, NARROW, ("C",), {}),
+    "rollback_without_database_narrow": (rolling_back, NARROW, (), {}),
     "tiny": (running, (20, 5), (), {}),
 }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from textual import events
 from textual.app import ComposeResult
@@ -10,10 +11,11 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 
-from mobius_tui.console.actions import Action, Question
+from mobius_tui.console.asking import Action, Question
 from mobius_tui.console.palette import Look
-from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.snapshot import Snapshot, shows_publication
 from mobius_tui.console.views.backups import BACKUPS
+from mobius_tui.console.views.deploy import view_of_publication
 from mobius_tui.console.views.jobs import JOBS
 from mobius_tui.console.views.logs import logs_view, next_level
 from mobius_tui.console.views.metrics import METRICS
@@ -106,11 +108,24 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if not changed:
             return
         self._notice.show(snapshot)
+        publishing = shows_publication(snapshot)
+        self._panes[1].replace_view(view_of_publication(snapshot) if publishing else MIGRATION)
+        if publishing != self.has_class("publishing"):
+            self.set_class(publishing, "publishing")
         for pane in self._panes:
             if pane.display:
                 pane.show(snapshot)
-        self._footer.show(snapshot)
+        self._show_footer()
         self._show_tabs()
+
+    def situated(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot with what the person looks at: the pane that has the keys, and the backup under its cursor."""
+        chosen = self._panes[0].item if self.active is self._panes[0] else None
+        return replace(snapshot, pane=self.active.view.name, chosen=chosen.name if chosen is not None else "")
+
+    def _show_footer(self) -> None:
+        if self._snapshot is not None:
+            self._footer.show(self.situated(self._snapshot))
 
     def _show_tabs(self) -> None:
         if self._snapshot is not None and not self._wide:
@@ -123,7 +138,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def activate(self, name: str) -> None:
         """Give the keys to the pane of this name."""
-        self._activate(next(n for n, pane in enumerate(self._panes) if pane.view.name.lower() == name))
+        self._activate(next(n for n, pane in enumerate(self._panes) if pane.id == f"pane-{name}"))
 
     def step_pane(self, step: int) -> None:
         """Give the keys to the next pane, or the one before."""
@@ -134,6 +149,13 @@ class MainScreen(Screen[None], inherit_bindings=False):
         if self._snapshot is not None:
             self.active.show(self._snapshot)
         self.lay_out()
+        self._show_footer()
+
+    def move(self, step: int) -> None:
+        """Move the cursor of the pane that has the keys."""
+        self.active.move(step)
+        if self.active is self._panes[0]:
+            self._show_footer()
 
     def say(self, text: str, role: str = "strong") -> None:
         """Say a sentence in the footer."""

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import Input
 
-from mobius_tui.console.actions import Action
+from mobius_tui.console.asking import Action
 from mobius_tui.console.lines import Line, fit, merge
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot

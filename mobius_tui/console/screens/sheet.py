@@ -20,8 +20,9 @@ _UP = {"up": 1, "k": 1, "pageup": 10, "home": 10_000, "g": 10_000}
 class Sheet(Painted):
     """Lines that can be scrolled; long ones are wrapped."""
 
-    def __init__(self, look: Look, title: str, lines: Sequence[Line]) -> None:
+    def __init__(self, look: Look, title: str, lines: Sequence[Line], next_step: str = "") -> None:
         super().__init__(look, id="sheet")
+        self._next_step = next_step
         self._title = title
         self._content = lines
         self._top = 0
@@ -43,6 +44,8 @@ class Sheet(Painted):
         shown += [()] * (room - len(shown))
         head: Line = ((f" {outside(self._title)}", "title_active"), (more, "muted"))
         foot: Line = ((" esc", "key"), (" back ", ""), (" up down pgup pgdn", "key"), (" move", ""))
+        if self._next_step:
+            foot = ((" enter", "key"), (f" {self._next_step}: asks once more ", ""), *foot)
         return [head, *shown, foot] if height >= 3 else shown
 
 
@@ -57,18 +60,20 @@ def _wrapped(line: Line, width: int) -> list[Line]:
     return [merge([label, (rows[0], role)]), *(merge([(" " * indent, ""), (row, role)]) for row in rows[1:])]
 
 
-class SheetScreen(Screen[None], inherit_bindings=False):
+class SheetScreen(Screen[bool], inherit_bindings=False):
     """Shows a sheet until a key closes it.
 
     Args:
         look: Characters and styles.
         title: The top line.
         lines: The text.
+        next_step: What enter goes on to; empty when it only closes. The screen then gives back whether it was enter.
     """
 
-    def __init__(self, look: Look, title: str, lines: Sequence[Line]) -> None:
+    def __init__(self, look: Look, title: str, lines: Sequence[Line], next_step: str = "") -> None:
         super().__init__()
-        self._sheet = Sheet(look, title, lines)
+        self._sheet = Sheet(look, title, lines, next_step)
+        self._goes_on = bool(next_step)
 
     def compose(self) -> ComposeResult:
         """The sheet alone."""
@@ -85,4 +90,4 @@ class SheetScreen(Screen[None], inherit_bindings=False):
         elif event.key in _UP:
             self._sheet.scroll_lines(-_UP[event.key])
         elif event.key in {"escape", "q", "enter", "question_mark"} and self.is_current:
-            self.dismiss(None)  # a second key may come while it already goes
+            self.dismiss(event.key == "enter" and self._goes_on)  # a second key may come while it already goes

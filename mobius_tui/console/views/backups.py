@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mobius_tui.console.glyphs import Glyphs
-from mobius_tui.console.lines import Line, Span, columns, fit, outside
+from mobius_tui.console.lines import Line, Span, columns, fit, outside, width_of
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.view import Detail, View, labelled, long_time, no_head, short_time
 from mobius_tui.recovery.backups import Backup
@@ -28,28 +28,33 @@ def _state(backup: Backup, glyphs: Glyphs) -> Span:
     return glyphs.bad, "bad"
 
 
+_WIDE = 70
+"""From this width on the name is shown, too."""
+
+
 def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
     pin = "pin" if backup.pinned else ""
+    sealed = "age" if backup.encrypted else ""
     reason = outside(backup.reason)
     if backup.state not in {"verified", "unverified"}:
         reason = outside(backup.state)
     mark, role = _state(backup, glyphs)
-    room = width - 16 - (4 if pin else 0)
-    return columns(
-        [
-            (f"{mark} {short_time(backup.at, snapshot.at)}", role),
-            (fit(human_bytes(backup.size), 7, right=True), ""),
-            (f" {fit(reason, room - 1)}", "muted"),
-            (pin, "accent"),
-        ],
-        1,
-    )
+    parts: list[Span] = [
+        (f"{mark} {short_time(backup.at, snapshot.at)}", role),
+        (fit(human_bytes(backup.size), 7, right=True), ""),
+    ]
+    marks: list[Span] = [("full" if backup.kind == "full" else "", "accent"), (sealed, "accent"), (pin, "accent")]
+    if width >= _WIDE:
+        parts.append((f" {fit(outside(backup.name), 33)}", ""))
+    room = width - width_of(columns([*parts, *marks], 1)) - 1
+    return columns([*parts, (f" {fit(reason, room - 1)}", "muted"), *marks], 1)
 
 
 def _detail(backup: Backup, _: Snapshot) -> list[Detail]:
     return [
         labelled("backup", backup.name),
         labelled("made", f"{long_time(backup.at)} by {backup.who or '–'}"),
+        labelled("kind", f"{backup.kind}, encrypted" if backup.encrypted else backup.kind),
         labelled("reason", backup.reason),
         labelled("size", f"{human_bytes(backup.size)} ({backup.size:,} bytes)"),
         labelled("entries", None if backup.images is None else f"{backup.images:,}"),
@@ -74,5 +79,6 @@ BACKUPS = View(
     key=lambda backup: backup.name,
     detail=_detail,
     empty=_empty,
+    points=True,
 )
 """The pane's content."""

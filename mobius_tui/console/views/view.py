@@ -43,6 +43,8 @@ class View:
         key: What stays the same of an item from one snapshot to the next.
         detail: Everything about an item: labels and texts.
         empty: What is shown instead of an empty list.
+        points: Whether the cursor shows before it was moved: keys mean the line under it.
+        now: Place of the item that stays in sight while the cursor does not show.
     """
 
     number: int
@@ -55,6 +57,8 @@ class View:
     key: Callable[[Any], object]
     detail: Callable[[Any, Snapshot], list[Detail]]
     empty: Callable[[Snapshot], str]
+    points: bool = False
+    now: Callable[[Sequence[Any]], int] = lambda _: 0
 
 
 def no_note(_: Snapshot) -> str:

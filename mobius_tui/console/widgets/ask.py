@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from textual import events
 
-from mobius_tui.console.actions import Question
+from mobius_tui.console.asking import Question
 from mobius_tui.console.lines import Line, Span, merge
 from mobius_tui.console.palette import Look
 from mobius_tui.console.widgets.painted import Painted

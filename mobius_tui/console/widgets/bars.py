@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mobius_tui.console.actions import Action, footer_actions, label_of
+from mobius_tui.console.actions import footer_actions, label_of
+from mobius_tui.console.asking import Action
 from mobius_tui.console.lines import Line, Span, fit, merge, outside, width_of, wrap
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot

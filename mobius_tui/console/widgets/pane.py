@@ -45,6 +45,13 @@ class Pane(Painted):
         self.view = view
         self.refilter(self.filter)
 
+    def replace_view(self, view: View) -> None:
+        """Show something else in this place; cursor and filter begin anew."""
+        if view is not self.view:
+            self.view = view
+            self.filter, self._pointing = "", False
+            self._cursor, self._cursor_key, self._top = 0, None, 0
+
     def set_active(self, active: bool) -> None:
         """Whether this pane has the keys."""
         if active != self._active:
@@ -68,7 +75,7 @@ class Pane(Painted):
         """Move the cursor by items; far steps end at the first or last."""
         if not self._items:
             return
-        if self._pointing:
+        if self._pointing or self.view.points:
             self._cursor = min(max(0, self._cursor + step), len(self._items) - 1)
         elif abs(step) > 1:
             self._cursor = len(self._items) - 1 if step > 1_000 else 0 if step < -1_000 else self._cursor
@@ -76,6 +83,11 @@ class Pane(Painted):
         # On the first item no key is kept, so that the cursor stays on the newest.
         self._cursor_key = self.view.key(self._items[self._cursor]) if self._cursor else None
         self.repaint()
+
+    @property
+    def item(self) -> Any:
+        """What is under the cursor; None when the list is empty."""
+        return self._items[self._cursor] if self._items else None
 
     def page(self) -> int:
         """Items that one screenful holds."""
@@ -149,7 +161,7 @@ class Pane(Painted):
         self._scroll(rows)
         for index in range(self._top, min(len(self._items), self._top + rows)):
             line = self.view.line(self._items[index], width, glyphs, snapshot)
-            if self._active and self._pointing and index == self._cursor:
+            if self._active and (self._pointing or self.view.points) and index == self._cursor:
                 text = "".join(part for part, _ in line)
                 line = ((fit(text, width), "cursor"),)
             lines.append(line)
@@ -157,6 +169,7 @@ class Pane(Painted):
 
     def _scroll(self, rows: int) -> None:
         """Keep the cursor in sight, and no empty rows below while there are items above."""
-        self._top = min(self._top, self._cursor)
-        self._top = max(self._top, self._cursor - rows + 1, 0)
+        seen = self._cursor if self._pointing or self.view.points else self.view.now(self._items)
+        self._top = min(self._top, seen)
+        self._top = max(self._top, seen - rows + 1, 0)
         self._top = min(self._top, max(0, len(self._items) - rows))

@@ -1,0 +1,313 @@
+"""`mobius deploy`: starts a deploy in a process of its own, and shows it until it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mobius_tui.cli import interrupts
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import labelled
+from mobius_tui.cli.output import flush, is_terminal, screen_width, show, show_json, tell, tell_raw
+from mobius_tui.cli.step_lines import StepPrinter
+from mobius_tui.errors import BadInput, Cancelled, EnvironmentFailed, MobiusError, TimeLimit
+from mobius_tui.operations.asking import ask_job
+from mobius_tui.operations.deploy.launch import (
+    abandoned_words,
+    follow_deploy,
+    latest_deploy,
+    refuse_when_held,
+    run_started,
+    start_deploy,
+)
+from mobius_tui.operations.deploy.options import DeployOptions
+from mobius_tui.operations.deploy.window import parse_time
+from mobius_tui.store.database import open_database, open_for_reading
+from mobius_tui.store.jobs import Job
+from mobius_tui.system import clock
+from mobius_tui.text import counted, human_seconds, visible
+from mobius_tui.workspace import Workspace
+
+_MOST_DAYS = 36_500
+
+
+@click.command("deploy")
+@takes_common_options
+@click.option("--dry-run", is_flag=True, help="Preflight and the migration's dry run; writes only its report.")
+@click.option("--from", "source", metavar="FILE", help="Publish this catalogue, made by `migrate -o`.")
+@click.option("--force", is_flag=True,
+              help="Ask nothing; go on although the service is unhealthy or the window closed. Recorded.")  # fmt: skip
+@click.option("--no-auto-rollback", is_flag=True, help="When a step after the swap fails: hold, do not roll back.")
+@click.option("--at", metavar="TIME", help='Begin then: "23:15" (UTC), "2026-11-20T23:15Z" or "+10m".')
+@click.option("--backup-retention", type=click.IntRange(1, _MOST_DAYS), metavar="DAYS",
+              help="Keep backups so long in the cleaning at the end; default: retention_days.")  # fmt: skip
+@click.option("--accept-queue", is_flag=True, help="Publish although the review queue grows by far.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@click.option("--follow", is_flag=True, help="Start nothing: show the deploy under way, or how the last one ended.")
+@click.option("--job", "job_id", type=int, hidden=True)
+@click.pass_obj
+def deploy(call: Call, /, **given: Any) -> int:
+    """Publish new fingerprints: backup, staged migration, verification, swap, smoke tests; any failure rolls back.
+
+    It runs in a process of its own: Ctrl-C and a closed terminal leave it running, `mobius cancel ID` ends it and
+    undoes what it did. The exit code is the deploy's.
+    """
+    if given["job_id"] is not None:
+        return _be_the_deploy(call, given["job_id"])
+    if given["follow"]:
+        return _attach(call, given)
+    ws = call.open(writes=True)
+    options = _options(given)
+    if given["dry_run"]:
+        return _dry_run(call, ws, options)
+    with contextlib.closing(_database(ws)) as connection:
+        refuse_when_held(ws, connection)
+        if not options.force:
+            _ask(ws, options)
+        job = start_deploy(ws, connection, options, os.environ, call.env)
+    call.say(f"deploy {job.id} runs in a process of its own ({job.run_id})")
+    return _follow(call, ws, job)
+
+
+def _options(given: Mapping[str, Any]) -> DeployOptions:
+    """The options of the command line; a time is counted from now, a path from the current folder."""
+    source = given["source"]
+    if source is not None:
+        if not source or "\0" in source:
+            raise BadInput(f"--from names no file: {visible(source)!r}")
+        source = str(Path(source).expanduser().absolute())
+        if not Path(source).is_file():
+            raise BadInput("--from names no file", where=visible(source), fix="`mobius migrate -o FILE` makes one")
+    return DeployOptions(
+        source=source,
+        force=given["force"],
+        auto_rollback=not given["no_auto_rollback"],
+        at=None if given["at"] is None else parse_time(given["at"], clock.now()),
+        retention_days=given["backup_retention"],
+        accept_queue=given["accept_queue"],
+        reason=given["reason"],
+    )
+
+
+def _database(ws: Workspace) -> sqlite3.Connection:
+    from mobius_tui.launch.folder import check_state_folder
+
+    check_state_folder(ws)
+    return open_database(ws.database)
+
+
+def _ask(ws: Workspace, options: DeployOptions) -> None:
+    """Say what will happen, and go on only when the person wants it.
+
+    Raises:
+        BadInput: Nobody can be asked.
+        Cancelled: The person does not want it.
+    """
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        raise BadInput("nobody can be asked here", fix="with --force a deploy asks nothing")
+    environment = ws.settings.environment
+    for line in intent_lines(ws, options):
+        tell(line)
+    if environment == "production":
+        tell_raw(f"Type {environment} to deploy, anything else leaves it: ")
+        wanted = sys.stdin.readline().strip() == environment
+    else:
+        tell_raw("Deploy? [y/N] ")
+        wanted = sys.stdin.readline().strip().lower() in {"y", "yes"}
+    if not wanted:
+        raise Cancelled("left as it was, nothing was started")
+
+
+def intent_lines(ws: Workspace, options: DeployOptions) -> list[str]:
+    """What a deploy with these options would do, for the person who is asked.
+
+    Args:
+        ws: The workspace.
+        options: What is asked for.
+
+    Returns:
+        Lines of labels and values.
+    """
+    from mobius_tui.operations.status import live_catalogue
+
+    live = live_catalogue(ws)
+    images = "images not counted" if live.images is None else counted(live.images)
+    now = f"{images}, SHA-256 {live.sha256[:12]}" if live.sha256 else "no catalogue yet"
+    source = "migrate into a staged file" if options.source is None else f"take {options.source}"
+    rolls = "rolls back" if options.auto_rollback else "is undone before the swap, held after it"
+    rows = [
+        ("environment", ws.settings.environment),
+        ("catalogue", str(ws.catalogue)),
+        ("live now", f"{now}{', since ' + live.since if live.since else ''}"),
+        ("begins", "at once" if options.at is None else clock.iso(options.at)),
+        ("does", f"preflight, backup, {source}, verify, swap, smoke tests"),
+        ("a failure", rolls),
+    ]
+    rows += [("reason", options.reason)] if options.reason else []
+    return labelled(rows, width=screen_width(), keep_end=["catalogue"])
+
+
+def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
+    """Preflight, then the migration's dry run, in the foreground."""
+    from mobius_tui.cli.verbs.migrate import run_to_end, summary_lines
+    from mobius_tui.operations.deploy.preflight import preflight, refuse
+    from mobius_tui.operations.options import default_options
+
+    if options.at is not None:
+        raise BadInput("--at and --dry-run contradict each other", fix="a dry run begins at once")
+    findings = preflight(ws, options)
+    if not call.json:
+        for finding in findings:
+            mark, style = {True: ("good", "good"), False: ("bad", "bad"), None: ("unknown", "warn")}[finding.ok]
+            show(f"{mark:<7}  {finding.name:<12}  {finding.sentence}", style)
+        flush(sys.stdout)
+    refuse(findings, force=options.force)
+    job = run_to_end(call, ws, replace(default_options(ws), dry_run=True, reason=options.reason))
+    if call.json:
+        show_json({"run": job.run_id, "preflight": [asdict(finding) for finding in findings], **job.summary})
+        return 0
+    for line in summary_lines(job.summary, screen_width()):
+        show(line)
+    call.say("nothing was changed; `mobius deploy` does it")
+    return 0
+
+
+def _attach(call: Call, given: Mapping[str, Any]) -> int:
+    """Follow the deploy that runs; of one that is over, show how it ended."""
+    other = [name for name, value in given.items() if value and name not in {"follow"}]
+    if other:
+        raise BadInput("--follow starts nothing and takes no other option", fix="`mobius deploy --follow`")
+    ws = call.open()
+    connection = open_for_reading(ws.database)
+    job = None
+    if connection is not None:
+        with contextlib.closing(connection):
+            job = latest_deploy(connection)
+    if job is None:
+        raise BadInput("nothing was ever deployed here", fix="`mobius deploy` does it")
+    if not job.active:
+        call.say(f"no deploy runs; the last one, deploy {job.id} by {visible(job.requested_by)}:")
+    return _follow(call, ws, job)
+
+
+def _follow(call: Call, ws: Workspace, job: Job) -> int:
+    """Print a deploy's steps until it is over, then how it ended."""
+    printer = StepPrinter(to_stdout=not call.json, quiet=call.quiet)
+    try:
+        over = _watched(ws, job, printer)
+    except interrupts.AskedToEnd as asked:
+        printer.clear()
+        if not isinstance(asked.cause, TimeLimit):
+            _say_goes_on(asked.cause, job)
+            raise
+        over = _ended_by_limit(ws, job, printer)
+        if over.state != "done":
+            raise asked.cause from None
+    finally:
+        printer.clear()
+    return _tell_end(call, ws, over)
+
+
+def _watched(ws: Workspace, job: Job, printer: StepPrinter) -> Job:
+    return follow_deploy(ws, job.id, printer.look)
+
+
+def _say_goes_on(cause: MobiusError, job: Job) -> None:
+    cause.what = f"{cause.what}; deploy {job.id} goes on without this terminal"
+    cause.fix = f"`mobius deploy --follow` shows it again, `mobius cancel {job.id}` ends it"
+
+
+def _ended_by_limit(ws: Workspace, job: Job, printer: StepPrinter) -> Job:
+    """The time limit of the verb ran out: the deploy is asked to end, and undoes what it did."""
+    with contextlib.closing(open_database(ws.database)) as connection, contextlib.suppress(BadInput):
+        ask_job(ws, connection, job.id, "cancel", reason="the verb's time limit ran out")
+    return _watched(ws, job, printer)
+
+
+class DeployFailed(MobiusError):
+    """A deploy ended otherwise than well.
+
+    Args:
+        job: Its row, which has the exit code and the sentence.
+    """
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job.error or f"the deploy {job.state}", fix=f"`mobius report {job.run_id}` collects the facts")
+        self.exit_code = job.exit_code or 2
+
+
+def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
+    if call.json:
+        facts = {"run": job.run_id, "state": job.state, "exit_code": job.exit_code, "error": job.error}
+        show_json({**facts, **job.summary})
+    elif job.summary.get("outcome"):
+        for line in end_lines(job.summary, screen_width()):
+            show(line)
+    if job.state == "interrupted":
+        said = abandoned_words(ws)
+        raise EnvironmentFailed(
+            "the deploy's process was killed" + (f"; its last words: {said}" if said else ""),
+            fix="`mobius deploy` or `mobius rollback` first finishes or undoes what it left, and says which",
+        )
+    if job.state != "done":
+        raise DeployFailed(job)
+    return 0
+
+
+def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
+    """The block a deploy ends with.
+
+    Args:
+        summary: ``DeploySummary.to_json()``.
+        width: Columns.
+
+    Returns:
+        Lines.
+    """
+
+    def short(name: str) -> str:
+        value = summary.get(name)
+        return str(value)[:12] if value else "none"
+
+    def count(name: str) -> str:
+        value = summary.get(name)
+        return f"{value:,}" if isinstance(value, int) else "-"
+
+    rows = [("outcome", str(summary["outcome"]))]
+    rows += [("why", str(summary["reason"]))] if summary.get("reason") else []
+    before, after = short("before"), short("after")
+    rows.append(("catalogue", f"{before} -> {after}" if before != after else f"{after}, unchanged"))
+    rows.append(("with dHash", f"{count('with_dhash_before')} -> {count('with_dhash_after')} of {count('images')}"))
+    for label, name in (("way back", "backup"), ("emergency copy", "emergency")):
+        rows += [(label, str(summary[name]))] if summary.get(name) else []
+    if isinstance(summary.get("rounds"), int) and summary["rounds"] > 1:
+        rows.append(("rounds", f"{summary['rounds']} (others wrote the catalogue meanwhile)"))
+    elapsed = summary.get("elapsed_s")
+    rows.append(("elapsed", human_seconds(elapsed) if isinstance(elapsed, int | float) else "-"))
+    return labelled(rows, width=width)
+
+
+def _be_the_deploy(call: Call, job_id: int) -> int:
+    """What the process of its own does: signals only ask it to end, and a hang-up means nothing to it."""
+    asked: list[int] = []
+    for name in ("SIGTERM", "SIGINT"):
+        signal.signal(getattr(signal, name), lambda number, _: asked.append(number))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    ws = call.open(writes=True)
+    with contextlib.closing(open_database(ws.database)) as connection:
+        job = run_started(ws, connection, job_id, lambda: bool(asked))
+    if job.state == "done":
+        return 0
+    failed = DeployFailed(job)
+    failed.fix = ""
+    raise failed

@@ -1,0 +1,212 @@
+"""Pane 2 while a deploy or rollback runs, or has just ended: its steps, each with time, state and reason."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mobius_tui.console.glyphs import Glyphs
+from mobius_tui.console.lines import BLANK, Line, Span, columns, fit, outside, width_of, wrap
+from mobius_tui.console.snapshot import Publication, Snapshot, publication_of
+from mobius_tui.console.views.migration import progress_bar, share_of
+from mobius_tui.console.views.view import Detail, View, brief_seconds, labelled, long_time, short_time
+from mobius_tui.operations.deploy.options import StepState
+from mobius_tui.system.clock import clock_text
+
+_NAME = 11
+_LEAST_BAR = 8
+
+_WORDS = {
+    "waiting": "waits",
+    "running": "runs",
+    "interrupted": "cut off",
+}
+
+
+def _note(snapshot: Snapshot) -> str:
+    found = publication_of(snapshot)
+    if found is None:
+        return ""
+    done, steps = sum(step.state in {"done", "skipped"} for step in found.steps), len(found.steps)
+    return f"{done}/{steps}" if found.active and steps else outside(found.state)
+
+
+def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+    found = publication_of(snapshot)
+    if found is None:
+        return []
+    lines = [_state_line(found, snapshot, width, glyphs)]
+    lines += _progress(found, width, glyphs)
+    lines += _story(found, snapshot, width, height, glyphs)
+    room = height - len(lines) - len(found.steps)
+    return [*lines, BLANK] if room > 0 else lines
+
+
+def _mark(found: Publication, glyphs: Glyphs) -> Span:
+    marks: dict[str, Span] = {
+        "queued": (glyphs.queued, "muted"),
+        "running": (glyphs.play, "accent"),
+        "interrupted": (glyphs.warn, "warn"),
+        "done": (glyphs.ok, "ok"),
+        "cancelled": (glyphs.bad, "muted"),
+        "held": (glyphs.warn, "warn"),
+    }
+    return marks.get(found.state, (glyphs.bad, "bad"))
+
+
+def _state_line(found: Publication, snapshot: Snapshot, width: int, glyphs: Glyphs) -> Line:
+    mark, role = _mark(found, glyphs)
+    outcome = found.job.summary.get("outcome") if found.job is not None and not found.active else None
+    state = outside(outcome or found.state)
+    name: Span = (outside(found.kind).upper(), "live")
+    took = brief_seconds((found.ended or snapshot.at) - found.began) if found.began else glyphs.dash
+    by = (
+        f"by {outside(found.who)} {short_time(found.began, snapshot.at)}" if found.began else f"by {outside(found.who)}"
+    )
+    parts: list[Span] = [name, (f"{mark} {state}", role), (took, "strong"), (by, "muted")]
+    rest = [(outside(found.reason), "muted"), (outside(found.run_id), "muted")]
+    for part in rest:
+        if part[0] and width_of(columns([*parts, part])) <= width:
+            parts.append(part)
+    return columns(parts)
+
+
+def _progress(found: Publication, width: int, glyphs: Glyphs) -> list[Line]:
+    """The bar of the step that counts images."""
+    job = found.job
+    if job is None or found.state != "running" or not job.total or not job.done:
+        return []
+    share = share_of(job)
+    if share is None or share >= 1.0:
+        return []
+    eta = glyphs.dash if job.eta_s is None else brief_seconds(job.eta_s)
+    tail = columns([(f"{int(share * 100)}%", "strong"), (f"{job.done:,}/{job.total:,}", ""), (f"ETA {eta}", "strong")])
+    bar = width - width_of(tail) - 2
+    return [(*progress_bar(share, bar, glyphs), ("  ", ""), *tail) if bar >= _LEAST_BAR else tail]
+
+
+def _story(found: Publication, snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
+    """What is up with it, in a sentence or two."""
+    job = found.job
+    room = 3 if height >= 16 else 2
+    if found.state == "interrupted":
+        said = f"{glyphs.warn} its process is gone; the next deploy or rollback finishes or undoes it, and says which"
+        return _said(said, "warn", width, room)
+    if job is not None and job.active and job.wanted == "cancel":
+        said = f"{glyphs.warn} {outside(job.wanted_by)} asked to end it; what it did is undone"
+        return _said(said, "warn", width, room)
+    if found.state == "queued" or (found.active and not any(s.state != "waiting" for s in found.steps)):
+        return _said(f"{glyphs.queued} {outside(job.phase) if job and job.phase else 'it begins'}", "muted", width, 1)
+    if found.error:
+        return _said(
+            f"{glyphs.bad} {outside(found.error)}", "bad" if found.state != "cancelled" else "warn", width, room
+        )
+    reason = job.summary.get("reason") if job is not None and not found.active else ""
+    return _said(outside(reason), "", width, room) if reason else []
+
+
+def _said(text: str, role: str, width: int, most: int) -> list[Line]:
+    return [((row, role),) for row in wrap(text, width, most)]
+
+
+def _items(snapshot: Snapshot) -> Sequence[StepState]:
+    found = publication_of(snapshot)
+    return found.steps if found is not None else ()
+
+
+def step_mark(step: StepState, glyphs: Glyphs) -> Span:
+    """Mark and role of a step's state: a state never shows by colour alone."""
+    marks: dict[str, Span] = {
+        "waiting": (glyphs.dot, "muted"),
+        "running": (glyphs.play, "accent"),
+        "done": (glyphs.ok, "ok"),
+        "failed": (glyphs.bad, "bad"),
+        "undone": (glyphs.warn, "warn"),
+        "again": (glyphs.warn, "warn"),
+        "skipped": (glyphs.dash, "muted"),
+    }
+    return marks.get(step.state, (glyphs.unknown, "warn"))
+
+
+def _line(step: StepState, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    mark, role = step_mark(step, glyphs)
+    at = step.began if step.ended is None else step.ended
+    state = _WORDS.get(step.state, outside(step.state))
+    reason = outside(step.reason)
+    if step.state == "running" and not reason and step.limit_s:
+        reason = f"limit {brief_seconds(step.limit_s)}"
+    parts: list[Span] = [
+        (clock_text(at) if at is not None else " " * 8, "muted"),
+        (f"{mark} {fit(outside(step.name), _NAME, ellipsis=glyphs.middle)}", role),
+        (fit(state, 7, ellipsis=glyphs.middle), role),
+        (fit(_took(step, snapshot), 7, right=True), ""),
+    ]
+    head = columns(parts, 1)
+    room = width - width_of(head) - 2
+    tone = role if step.state in {"failed", "undone", "again"} else "muted"
+    return columns([*parts, (f" {fit(reason, room, ellipsis=glyphs.middle).rstrip()}" if room > 3 else "", tone)], 1)
+
+
+def _took(step: StepState, snapshot: Snapshot) -> str:
+    if step.began is None or step.state == "waiting":
+        return ""
+    if step.ended is None:
+        return brief_seconds(max(0.0, snapshot.at - step.began)) if step.state == "running" else ""
+    spent = max(0.0, step.ended - step.began)
+    return f"{spent:.1f} s" if spent < 10 else brief_seconds(spent)
+
+
+def _detail(step: StepState, snapshot: Snapshot) -> list[Detail]:
+    found = publication_of(snapshot)
+    lines = [
+        labelled("step", step.name),
+        labelled("state", step.state),
+        labelled("began", long_time(step.began)),
+        labelled("ended", long_time(step.ended)),
+        labelled("limit", None if step.limit_s is None else brief_seconds(step.limit_s)),
+        labelled("reason", step.reason),
+    ]
+    if found is not None:
+        lines += [
+            labelled("run", found.run_id),
+            labelled("by", found.who),
+            labelled("why", found.reason),
+            labelled("exit code", found.exit_code),
+            labelled("ended with", found.error),
+        ]
+        summary = found.job.summary if found.job is not None else {}
+        for name in ("outcome", "backup", "emergency", "before", "after", "images", "with_dhash_before",
+                     "with_dhash_after", "rounds"):  # fmt: skip
+            if name in summary:
+                lines.append(labelled(name, summary[name]))
+    return lines
+
+
+def _now(steps: Sequence[StepState]) -> int:
+    """The last step that has begun."""
+    return max((place for place, step in enumerate(steps) if step.state != "waiting"), default=0)
+
+
+DEPLOY = View(
+    number=2,
+    name="Deploy",
+    note=_note,
+    head=_head,
+    items=_items,
+    line=_line,
+    words=lambda step: f"{step.name} {step.state} {step.reason}",
+    key=lambda step: step.name,
+    detail=_detail,
+    empty=lambda _: "its steps are not known yet",
+    now=_now,
+)
+"""The pane's content for a deploy."""
+
+ROLLBACK = replace(DEPLOY, name="Rollback")
+"""The pane's content for a rollback."""
+
+
+def view_of_publication(snapshot: Snapshot) -> View:
+    """The view that belongs to what is shown."""
+    found = publication_of(snapshot)
+    return ROLLBACK if found is not None and found.kind == "rollback" else DEPLOY

@@ -144,10 +144,10 @@ class Course:
         row.state, row.began, row.ended, row.reason = "running", clock.now(), None, ""
         row.limit_s = limit_s
         self.journal.note("step", step=name, state="running", round=self.round, limit_s=limit_s)
-        self.show()
-        self.progress.phase(name)
         whole, self.progress = self.progress, _Limited(self.progress, name, limit_s, self.around.monotonic)
         try:
+            self.show()
+            self.progress.phase(name)
             self.progress.checkpoint()
             with _interrupted_after(name, limit_s + GRACE_S):
                 yield row

@@ -88,8 +88,8 @@ def time_is_up_when(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_time_limit_ends_the_whole_group(ws_with, tmp_path, monkeypatch):
     # the child ignores being asked, and its parent waits for it
-    body = f"""sh -c 'trap "" TERM; echo $$ > {tmp_path}/child; mv {tmp_path}/child {tmp_path}/ready; exec sleep 600' &
-    echo started
+    body = f"""echo started
+    sh -c 'trap "" TERM; echo $$ > {tmp_path}/child; mv {tmp_path}/child {tmp_path}/ready; exec sleep 600' &
     wait"""
     ws = ws_with({"slow": body}, hook_before_swap="hooks/slow", hook_seconds=3600)
     time_is_up_when(tmp_path / "ready", monkeypatch)

@@ -6,10 +6,15 @@ import contextlib
 import os
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mobius_tui.errors import EnvironmentFailed, Held, MobiusError
-from mobius_tui.recovery.atomic import sweep_leftovers
+from mobius_tui.recovery.atomic import ABSENT, sweep_leftovers
+from mobius_tui.recovery.backup_files import EMERGENCY
+from mobius_tui.recovery.backup_marks import sweep
+from mobius_tui.recovery.history import note_act, read_history
 from mobius_tui.recovery.journal import JOURNALS, Journal, begin_of, journals, open_journals, read_journal, run_of
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files
 from mobius_tui.rollback.hooks import run_hook
@@ -117,16 +122,48 @@ def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF) 
     begin = journal.records[0] if journal.records else {}
     if begin.get("kind", "deploy") == "deploy":
         return settle_deploy(ws, journal, reason=reason, say=say)
+    return _settle_rollback(ws, journal, begin)
+
+
+def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any]) -> Settled:
+    """Finish or undo a rollback: what it meant to put live is in the record before its exchange."""
     live = Path(str(begin.get("live") or ws.catalogue))
-    record = next((found for found in reversed(journal.records) if found.get("what") == "restore"), None)
+    restores = [found for found in journal.records if found.get("what") == "restore"]
+    meant: Mapping[str, Any] = next((found for found in reversed(restores) if "after" in found), {})
+    now = hash_or_absent(real_file(live))
+    outcome = "done" if meant and now == meant["after"] else "undone"
     sentence = "nothing of it was done"
-    before = hash_or_absent(real_file(live))
-    if record is not None:
-        sentence = settle_restore(
-            live, journal.run_id, record, who=str(begin.get("who", "")), emergency=ws.backups / "emergency"
-        )
-    outcome = "done" if record is not None and before == record.get("after") else "undone"
+    if restores:
+        last, who = {**meant, **restores[-1]}, str(begin.get("who", ""))
+        sentence = settle_restore(live, journal.run_id, last, who=who, emergency=ws.backups / EMERGENCY)
+    if outcome == "done":
+        _note_rollback(ws, journal.run_id, begin, meant)
     return Settled(journal.run_id, "rollback", outcome, sentence, hash_or_absent(real_file(live)))
+
+
+def _note_rollback(ws: Workspace, run: str, begin: Mapping[str, Any], meant: Mapping[str, Any]) -> None:
+    """Note a rollback in the history whose process was killed between its exchange and that."""
+    options = begin.get("options") or {}
+    mode = "remove-dhash" if options.get("remove_dhash") else "keep-new" if options.get("keep_new") else "exact"
+    with contextlib.suppress(OSError, EnvironmentFailed):  # the journal has it; a full disk keeps nobody from ending
+        if any(found.get("run") == run and found.get("act") == "rollback" for found in read_history(ws.state)):
+            return
+        before = meant.get("before")
+        note_act(
+            ws.state,
+            "rollback",
+            str(begin.get("who") or ws.actor),
+            run_id=run,
+            reason=str(begin.get("reason") or CUT_OFF),
+            before=None if before in {None, ABSENT} else str(before),
+            after=str(meant["after"]),
+            details={
+                "mode": mode,
+                "target": str(options.get("backup") or ""),
+                "target_sha256": str(meant["after"]) if mode == "exact" else "",
+                "live": str(options.get("input") or ""),
+            },
+        )
 
 
 def close_run(ws: Workspace, journal: Journal, settled: Settled, *, say: Say, code: int | None = None) -> None:
@@ -187,6 +224,8 @@ def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
         for name in os.listdir(folder):
             if name.endswith(PROOF_ENDING):
                 (folder / name).unlink()
+    for backups in (ws.backups, ws.backups / EMERGENCY):
+        sweep(backups)
     with contextlib.suppress(OSError):
         real = real_file(ws.catalogue)
         sweep_leftovers(real.parent, real.name)
@@ -196,7 +235,7 @@ def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
                 staged.unlink()
                 continue
             kept, _ = keep_displaced(
-                staged, ws.catalogue, ws.backups / "emergency", run_id=run, who=ws.actor, reason=f"left behind by {run}"
+                staged, ws.catalogue, ws.backups / EMERGENCY, run_id=run, who=ws.actor, reason=f"left behind by {run}"
             )
             say(f"an unknown file that {visible(run)} left behind is kept as {visible(str(kept))}")
 

@@ -63,7 +63,7 @@ def decide(
         A decision each, newest first.
     """
     days = float(retention_days) if older_than_days is None else older_than_days
-    known = sorted(backups, key=lambda backup: (backup.at, backup.name), reverse=True)
+    known = sorted(backups, key=lambda backup: (backup.at, backup.name, backup.emergency), reverse=True)
     past = [backup for backup in known if backup.at <= now + AHEAD_S]
     reasons: dict[tuple[str, bool], list[str]] = defaultdict(list)
     groups: dict[tuple[str, bool], list[Backup]] = defaultdict(list)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource
-from mobius_tui.recovery import backup_files, backup_marks
+from mobius_tui.recovery import backup_marks
 from mobius_tui.recovery import backups as backups_module
 from mobius_tui.recovery.atomic import Changed
 from mobius_tui.recovery.backups import PREFIX, create_backup, list_backups, verify_backup

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 
-from mobius_tui.catalogue.document import Document
 from mobius_tui.rollback.merge import Changes
+from mobius_tui.rollback.plans import Figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Preview:
         problem: Why the live file is no catalogue; empty when it is one.
         changes: What others did since; None when it cannot be told.
         kept: Whether that is kept.
-        before: The live catalogue, None when it is none.
+        before: What the live catalogue holds, None when it is none.
         after: What shall be live.
         warnings: What a person should know.
     """
@@ -64,8 +64,8 @@ class Preview:
     problem: str
     changes: Changes | None
     kept: bool
-    before: Document | None
-    after: Document
+    before: Figures | None
+    after: Figures | None
     warnings: tuple[str, ...] = ()
 
 
@@ -81,7 +81,8 @@ class Outcome:
         after: SHA-256 of the live file now.
         changed: False when it was already so.
         emergency: Where the state before is kept; empty when there was none.
-        with_dhash: Images with a dHash before and after; None where that could not be read.
+        entries: Images before and after; None where that could not be read.
+        with_dhash: Those of them with a dHash.
         images: Images that came back, by what happened to them; empty without --with-images.
         worker: What became of the worker, in words; empty when none ran.
         warnings: What a person should know.
@@ -97,8 +98,8 @@ class Outcome:
     after: str
     changed: bool
     emergency: str
-    entries: tuple[int | None, int]
-    with_dhash: tuple[int | None, int]
+    entries: tuple[int | None, int | None]
+    with_dhash: tuple[int | None, int | None]
     changes: Changes | None
     kept: bool
     images: Mapping[str, int] = field(default_factory=dict)

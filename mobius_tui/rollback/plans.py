@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,8 +12,34 @@ from functools import cached_property
 from mobius_tui.catalogue.document import Document, parse
 from mobius_tui.errors import BadInput, ProcessingFailed
 from mobius_tui.recovery.atomic import ABSENT
-from mobius_tui.rollback.merge import Changes, changes, keep_new, remove_owned
+from mobius_tui.rollback.merge import Changes, changes, images_with_dhash, keep_new, remove_owned
 from mobius_tui.text import visible
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a catalogue holds.
+
+    Attributes:
+        entries: Its images.
+        with_dhash: Those with a dHash.
+    """
+
+    entries: int
+    with_dhash: int
+
+
+def figures_of(data: bytes | Document | None) -> Figures | None:
+    """A catalogue's figures, of bytes without the care that ``parse`` takes; None of what is no catalogue."""
+    if data is None:
+        return None
+    if isinstance(data, Document):
+        return Figures(len(data.entries), images_with_dhash(data))
+    try:
+        images = json.loads(data)["images"]
+        return Figures(len(images), sum(type(each.get("dhash")) is str for each in images))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 @dataclass(frozen=True)
@@ -43,6 +70,13 @@ class Present:
         except BadInput as error:
             return str(error)
 
+    @cached_property
+    def figures(self) -> Figures | None:
+        """Entries and dHashes; None when it is no catalogue. Costs less than ``document``, unless that is there."""
+        if "_parsed" in self.__dict__:
+            return figures_of(self.document)
+        return figures_of(self.data)
+
     @property
     def document(self) -> Document | None:
         """The catalogue; None when it is none."""
@@ -63,25 +97,30 @@ class Wanted:
         changes: What others did since; None when that cannot be told or was not asked for.
         kept: Whether these changes are in the content.
         sentence: How the content came about, in words.
+        figures: What the content holds; None when that was not looked at.
     """
 
     content: bytes
     changes: Changes | None
     kept: bool
     sentence: str
+    figures: Figures | None = None
 
 
 Plan = Callable[[Present], Wanted]
 """From what is live to what shall be; called again when the live file turned out to be another."""
 
 
-def exactly(target: bytes, *, published: str | None = None, compare: bool = False) -> Plan:
+def exactly(
+    target: bytes, *, published: str | None = None, compare: bool = False, document: Document | None = None
+) -> Plan:
     """A plan for the target's bytes as they are.
 
     Args:
         target: The catalogue that is to come back.
         published: As for ``keeping_others``.
         compare: Whether to tell what others did since, which then goes.
+        document: The target, parsed; None parses it when that is needed.
 
     Returns:
         The plan.
@@ -92,19 +131,20 @@ def exactly(target: bytes, *, published: str | None = None, compare: bool = Fals
         if present.sha256 == published:
             found = Changes()
         elif compare and present.document is not None:
-            found = changes(present.document, parse(target, origin=present.origin))
-        return Wanted(target, found, False, "restored exactly")
+            found = changes(present.document, document or parse(target, origin=present.origin))
+        return Wanted(target, found, False, "restored exactly", figures_of(document))
 
     return _remembered(plan)
 
 
-def keeping_others(target: bytes, *, published: str | None = None) -> Plan:
+def keeping_others(target: bytes, *, published: str | None = None, document: Document | None = None) -> Plan:
     """A plan for the target's fingerprints with everything that others added or changed.
 
     Args:
         target: The catalogue that is to come back.
         published: SHA-256 of what MOBIUS published over the target. While the live file is still that, nobody else
             wrote, and the target comes back exactly.
+        document: The target, parsed; None parses it when that is needed.
 
     Returns:
         The plan. Where the live file is no catalogue there is nothing to keep: the target comes back exactly.
@@ -112,12 +152,18 @@ def keeping_others(target: bytes, *, published: str | None = None) -> Plan:
 
     def plan(present: Present) -> Wanted:
         if present.sha256 == published:
-            return Wanted(target, Changes(), True, "restored exactly: nobody else wrote since the publication")
+            said = "restored exactly: nobody else wrote since the publication"
+            return Wanted(target, Changes(), True, said, figures_of(document))
         if present.document is None:
-            return Wanted(target, None, False, f"restored exactly: nothing to keep, {present.problem}")
-        merged = keep_new(present.document, parse(target, origin=present.origin))
-        said = "with what others wrote since" if merged.changes else "exactly: others changed nothing"
-        return Wanted(merged.content, merged.changes, True, f"restored {said}")
+            said = f"restored exactly: nothing to keep, {present.problem}"
+            return Wanted(target, None, False, said, figures_of(document))
+        wanted = document or parse(target, origin=present.origin)
+        merged = keep_new(present.document, wanted)
+        if not merged.changes:
+            said = "restored exactly: others changed nothing"
+            return Wanted(target, merged.changes, True, said, figures_of(wanted))
+        said = "restored with what others wrote since"
+        return Wanted(merged.content, merged.changes, True, said, _proven(merged.content))
 
     return _remembered(plan)
 
@@ -135,9 +181,21 @@ def without_owned() -> Plan:
                 f"what MOBIUS owns cannot be taken out of the live file: {present.problem}",
                 fix=f"`mobius rollback` without --remove-dhash restores a backup over {visible(present.origin)}",
             )
-        return Wanted(remove_owned(present.document), Changes(), True, "everything that MOBIUS owns was taken out")
+        content = remove_owned(present.document)
+        return Wanted(content, Changes(), True, "everything that MOBIUS owns was taken out", _proven(content))
 
     return _remembered(plan)
+
+
+def _proven(content: bytes) -> Figures:
+    """The figures of a text that was put together here: what cannot be read back never becomes live."""
+    figures = figures_of(content)
+    if figures is None:
+        raise ProcessingFailed(
+            "the catalogue that was put together cannot be read back; the live file is untouched",
+            fix="`mobius rollback` without --keep-new and --remove-dhash restores a backup as it is",
+        )
+    return figures
 
 
 def _remembered(plan: Plan) -> Plan:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.recovery.atomic import ABSENT
 from mobius_tui.recovery.backup_files import Backup, list_backups
-from mobius_tui.rollback.merge import Changes, images_with_dhash
+from mobius_tui.rollback.merge import Changes
 from mobius_tui.rollback.options import Outcome, Preview, RollbackOptions
 from mobius_tui.rollback.restore import read_present
 from mobius_tui.rollback.run import known_way_back, places_of
@@ -36,8 +36,9 @@ def preview_lines(preview: Preview) -> Iterator[Styled]:
         yield f"  {preview.how}", "dim"
     else:
         yield "everything that MOBIUS owns is taken out of it", ""
-    before = "?" if preview.before is None else f"{images_with_dhash(preview.before):,}"
-    yield f"images with a dHash: {before} now, {images_with_dhash(preview.after):,} then", ""
+    before, after = preview.before, preview.after
+    now, then = (None if each is None else each.with_dhash for each in (before, after))
+    yield f"images with a dHash: {_figure(now)} now, {_figure(then)} then", ""
     yield from change_lines(preview.changes, kept=preview.kept, done=False)
     for warning in preview.warnings:
         yield f"warning: {warning}", "warn"
@@ -86,10 +87,8 @@ def outcome_lines(outcome: Outcome) -> Iterator[Styled]:
         yield f"restored: {what}", style
     if outcome.how:
         yield f"  {outcome.how}", "dim"
-    was, now = outcome.with_dhash
-    yield f"images with a dHash: {'?' if was is None else f'{was:,}'} before, {now:,} after", ""
-    entries_before, entries = outcome.entries
-    yield f"entries: {'?' if entries_before is None else f'{entries_before:,}'} before, {entries:,} after", ""
+    for what, (was, now) in (("images with a dHash", outcome.with_dhash), ("entries", outcome.entries)):
+        yield f"{what}: {_figure(was)} before, {_figure(now)} after", ""
     yield from change_lines(outcome.changes, kept=outcome.kept, done=True)
     for name, number in outcome.images.items():
         yield f"images {name}: {number:,}", ""
@@ -151,3 +150,8 @@ def _facts(backup: Backup) -> dict[str, object]:
 def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(visible(name) for name in names[:_NAMED]) + more
+
+
+def _figure(number: int | None) -> str:
+    """A number, or a dash where it was not measured."""
+    return "-" if number is None else f"{number:,}"

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobius_tui.catalogue.document import parse
 from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
 from mobius_tui.recovery.atomic import ABSENT, hash_or_absent
 from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
 from mobius_tui.recovery.reserve import release_reserve
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
-from mobius_tui.rollback.merge import images_with_dhash
 from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptions, Say
 from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, read_acts, run_backups, way_back_of
@@ -122,7 +120,7 @@ def roll_back(
         after=restored.after,
         changed=restored.changed,
         emergency="" if restored.emergency is None else str(restored.emergency),
-        **_figures(present, preview, wanted, restored),
+        **_figures(present, restored),
         changes=restored.wanted.changes,
         kept=restored.wanted.kept,
         images=images,
@@ -213,8 +211,8 @@ def _plan(target: Target | None, options: RollbackOptions) -> Plan:
     if target is None:
         return without_owned()
     if options.keep_new:
-        return keeping_others(target.data, published=target.published)
-    return exactly(target.data, published=target.published, compare=True)
+        return keeping_others(target.data, published=target.published, document=target.document)
+    return exactly(target.data, published=target.published, compare=True, document=target.document)
 
 
 def _preview(
@@ -225,18 +223,16 @@ def _preview(
     wanted: Wanted,
     warnings: tuple[str, ...],
 ) -> Preview:
-    same = target is not None and wanted.content is target.data
-    after = target.document if same and target is not None else parse(wanted.content, origin=str(places.live))
     return Preview(
         live=str(places.live),
         environment=ws.settings.environment,
         target="" if target is None else str(target.path),
         how=wanted.sentence if target is None else target.how,
-        problem=present.problem,
+        problem="" if present.figures is not None else present.problem,
         changes=wanted.changes,
         kept=wanted.kept,
-        before=present.document,
-        after=after,
+        before=present.figures,
+        after=wanted.figures,
         warnings=warnings,
     )
 
@@ -318,15 +314,13 @@ def _written_late(restored: Restored) -> tuple[str, ...]:
     return ()
 
 
-def _figures(present: Present, preview: Preview, wanted: Wanted, restored: Restored) -> dict[str, Any]:
-    """Entries, and those with a dHash, before and after; another program's late write makes the figures new ones."""
-    before = preview.before if restored.before == present.sha256 else None
-    after = preview.after
-    if restored.wanted.content != wanted.content:
-        after = parse(restored.wanted.content, origin=preview.live)
+def _figures(present: Present, restored: Restored) -> dict[str, Any]:
+    """Entries, and those with a dHash, before and after."""
+    before = present.figures if restored.before == present.sha256 else None
+    both = (before, restored.wanted.figures)
     return {
-        "entries": (None if before is None else len(before.entries), len(after.entries)),
-        "with_dhash": (None if before is None else images_with_dhash(before), images_with_dhash(after)),
+        "entries": tuple(None if each is None else each.entries for each in both),
+        "with_dhash": tuple(None if each is None else each.with_dhash for each in both),
     }
 
 

@@ -117,7 +117,7 @@ class _Problems:
         raise ProcessingFailed(
             f"the staged catalogue is not published: {said}",
             where=visible(str(self._staged)),
-            fix="`mobius logs --level warning` tells more; run `mobius deploy` again, or `mobius migrate --fresh`",
+            fix="run it again; if it stays, `mobius migrate --fresh -o FILE` and `mobius deploy --from FILE`",
         )
 
 

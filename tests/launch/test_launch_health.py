@@ -94,7 +94,7 @@ def told(ws: Workspace, **values: object) -> None:
         (200, {"status": "fine"}, "unreachable"),
         (200, {"status": ["healthy"]}, "unreachable"),
         (200, b"[" * 100_000, "unreachable"),
-        (200, b" " * 2_000_000 + b'{"status": "healthy"}', "unreachable"),
+        (200, b'{"status": "healthy"}' + b" " * 2_000_000, "unreachable"),
         (404, {"status": "healthy"}, "unreachable"),
         (302, {"status": "healthy"}, "unreachable"),
     ],

@@ -147,6 +147,14 @@ def test_a_slow_client_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch)
             raise ConnectionResetError  # a plain end is as good
 
 
+def test_no_connection_lives_longer_than_its_time(serve: Serve, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_http, "CONNECTION_S", 0.2)
+    monkeypatch.setattr(worker_http, "CHECKS_S", 3600.0)
+    server = serve(Hanging(ws, process_token()))
+    with pytest.raises((ConnectionResetError, http.client.RemoteDisconnected)):
+        ask(server)
+
+
 def test_a_body_of_any_size_is_not_waited_for(serve: Serve) -> None:
     with socket.create_connection(("127.0.0.1", port_of(serve())), timeout=30) as raw:
         raw.sendall(b"POST /health HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\nx")

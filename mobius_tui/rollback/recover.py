@@ -224,6 +224,8 @@ def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
         for name in os.listdir(folder):
             if name.endswith(PROOF_ENDING):
                 (folder / name).unlink()
+            elif name.endswith(".tmp") and f"{PROOF_ENDING}." in name:
+                sweep_leftovers(folder, name[1:].rpartition(f"{PROOF_ENDING}.")[0] + PROOF_ENDING)
     for backups in (ws.backups, ws.backups / EMERGENCY):
         sweep(backups)
     with contextlib.suppress(OSError):

@@ -11,11 +11,21 @@ from pathlib import Path
 
 import pytest
 
-from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource
-from mobius_tui.recovery import backup_marks
+from mobius_tui.errors import BadInput, EnvironmentFailed, OutOfResource, ProcessingFailed
+from mobius_tui.recovery import backup_files, backup_marks
 from mobius_tui.recovery import backups as backups_module
 from mobius_tui.recovery.atomic import Changed
-from mobius_tui.recovery.backups import PREFIX, create_backup, list_backups, verify_backup
+from mobius_tui.recovery.backups import (
+    PREFIX,
+    create_backup,
+    list_backups,
+    newest,
+    parse_name,
+    pin,
+    read_backup_catalogue,
+    verify_backup,
+    widowed,
+)
 from mobius_tui.system import clock
 
 CATALOGUE = b'{"images": [{"path": "a.png"}]}'
@@ -294,3 +304,128 @@ def test_verification_of_a_folder_that_cannot_be_written(catalogue, folder, monk
 
     monkeypatch.setattr(backups_module, "write_atomic", write)
     assert verify_backup(folder, backup.name).state == "good"
+
+
+def test_decisions_are_kept_with_every_backup(catalogue, folder, tmp_path):
+    decisions = tmp_path / "decisions.jsonl"
+    assert create_backup(catalogue, folder, reason="", who="", decisions=decisions).decisions_sha256 == ""
+    decisions.write_bytes(b'{"who": "anna"}\n')
+    backup = create_backup(catalogue, folder, reason="", who="", decisions=decisions)
+    side = folder / f"{backup.name}.decisions.jsonl"
+    assert side.read_bytes() == b'{"who": "anna"}\n' and side.stat().st_mode & 0o137 == 0
+    assert backup.decisions_sha256 == hashlib.sha256(side.read_bytes()).hexdigest()
+    said = subprocess.run(["sha256sum", "-c", f"{backup.name}.sha256"], cwd=folder, capture_output=True, check=True)
+    assert said.stdout.decode() == f"{backup.name}: OK\n{side.name}: OK\n"
+    side.write_bytes(b'{"who": "berta"}\n')
+    verdict = verify_backup(folder, backup.name)
+    assert verdict.state == "corrupt" and f"the hash of {side.name} is" in verdict.sentence
+    side.unlink()
+    verdict = verify_backup(folder, backup.name)
+    assert verdict.state == "missing" and f"{side.name} is missing" in verdict.sentence
+
+
+def test_hash_file_that_names_a_place_elsewhere_is_not_followed(catalogue, folder, tmp_path):
+    backup = make(catalogue, folder)
+    hashes = folder / f"{backup.name}.sha256"
+    hashes.write_text(hashes.read_text() + f"{'0' * 64}  ../library.json\n")
+    verdict = verify_backup(folder, backup.name)
+    assert verdict.state == "corrupt" and "not beside it" in verdict.sentence
+
+
+def test_folder_that_cannot_be_read_is_no_empty_one(catalogue, tmp_path):
+    """Root reads everything: a file in the folder's place stands for what cannot be listed."""
+    (tmp_path / "backups").write_text("")
+    for ask in (list_backups, widowed):
+        with pytest.raises(EnvironmentFailed, match="cannot be listed"):
+            ask(tmp_path / "backups")
+
+
+def test_those_of_which_only_side_files_are_left(catalogue, folder):
+    assert widowed(folder) == []
+    backup = make(catalogue, folder)
+    assert widowed(folder) == []
+    backup.path.unlink()
+    (folder / "notes.sha256").write_text("")
+    assert widowed(folder) == [backup.name]
+    assert list_backups(folder) == []
+
+
+def test_newest_is_none_of_the_future(catalogue, folder, monkeypatch):
+    for at in (NOON, NOON + 9000, NOON + 50):
+        monkeypatch.setattr(clock, "now", lambda at=at: at)
+        make(catalogue, folder)
+    assert newest(list_backups(folder), NOON + 100).at == NOON + 50
+    assert newest(list_backups(folder), NOON + 9000).at == NOON + 9000
+    assert newest([], NOON) is None
+
+
+def test_catalogue_of_a_backup_is_verified_while_it_is_read(catalogue, folder):
+    backup = make(catalogue, folder)
+    assert read_backup_catalogue(folder, backup.name) == CATALOGUE
+    flip(backup.path)
+    with pytest.raises(ProcessingFailed, match="its hash is"):
+        read_backup_catalogue(folder, backup.name)
+    unreadable(backup.path)
+    with pytest.raises(EnvironmentFailed, match="cannot be read"):
+        read_backup_catalogue(folder, backup.name)
+    backup.path.rmdir()
+    with pytest.raises(ProcessingFailed, match="the backup file is missing"):
+        read_backup_catalogue(folder, backup.name)
+
+
+def test_recorded_hash_of_what_is_no_catalogue_does_not_make_it_one(catalogue, folder):
+    catalogue.write_bytes(b"[]")
+    with pytest.raises(ProcessingFailed, match="no array of images"):
+        read_backup_catalogue(folder, make(catalogue, folder).name)
+
+
+def test_pins(catalogue, folder):
+    backup = make(catalogue, folder)
+    pin(folder, backup.name, True, who="anna", reason="the fair")
+    assert list_backups(folder)[0].pinned
+    assert verify_backup(folder, backup.name).state == "good"
+    assert list_backups(folder)[0].pinned, "a verification keeps the pin"
+    pin(folder, backup.name, False)
+    assert list_backups(folder) == [backup]
+    with pytest.raises(BadInput, match="there is no backup"):
+        pin(folder, PREFIX + "20200101T000000Z", True)
+
+
+def test_pin_and_verification_at_once_lose_neither(catalogue, folder, monkeypatch):
+    backup = make(catalogue, folder)
+    real, meddled = backup_files.write_atomic, []
+
+    def write(target, *arguments, **named):
+        if not meddled:
+            meddled.append(1)
+            pin(folder, backup.name, True)
+        return real(target, *arguments, **named)
+
+    monkeypatch.setattr(backup_files, "write_atomic", write)
+    flip(backup.path)
+    assert verify_backup(folder, backup.name).state == "corrupt"
+    found = list_backups(folder)[0]
+    assert (found.pinned, found.state) == (True, "corrupt")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "encrypted"),
+    [
+        ("library.json.bak.20261120T120000Z", "catalogue", False),
+        ("library.json.bak.20261120T120000Z.age", "catalogue", True),
+        ("dhash_20261120T120000Z.zip", "full", False),
+        ("dhash_20261120T120000Z.zip.age", "full", True),
+    ],
+)
+def test_names(name, kind, encrypted):
+    found = parse_name(name)
+    assert (found.kind, found.encrypted, clock.stamp(found.at)) == (kind, encrypted, "20261120T120000Z")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["library.json", "library.json.bak.", "library.json.bak.20261320T120000Z", "dhash_20261120T120000Z", "x.zip",
+     "library.json.bak.20261120T120000Z.sha256", "library.json.bak.20261120T120000Z.age.meta.json"],
+)  # fmt: skip
+def test_what_is_no_name(name):
+    assert parse_name(name) is None

@@ -67,13 +67,18 @@ def run(arguments: Sequence[str], talk: Talk) -> int:
     given = _parsed(verb, arguments, talk)
     if given is None:
         return 0
-    gc.disable()  # millions of small objects that all stay to the end of a short process
     ws = _workspace(given, talk)
     for warning in ws.sourced.warnings:
         talk.tell(f"warning: {warning}", "warn")
-    if verb == "backup verify":
-        return verify_verb(ws, given.name, every=given.every, as_json=given.json, talk=talk)
-    return _rollback(ws, given, talk)
+    was_on = gc.isenabled()
+    gc.disable()  # millions of small objects that all stay to the end of a short process
+    try:
+        if verb == "backup verify":
+            return verify_verb(ws, given.name, every=given.every, as_json=given.json, talk=talk)
+        return _rollback(ws, given, talk)
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _rollback(ws: Workspace, given: argparse.Namespace, talk: Talk) -> int:

@@ -27,9 +27,6 @@ _OWNED_MEMBER = re.compile(
     r'("[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\n\r"{}\[\],:]+)',
     re.DOTALL,
 )
-_SCAN = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 4000 else digits)
-
-
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What the live catalogue has of others that the target has not.
@@ -324,14 +321,20 @@ def _same_value(mine: str | None, theirs: str | None) -> bool:
 
 
 def _canonical(text: str) -> str:
-    return json.dumps(json.loads(text, parse_int=_number, parse_float=_number), sort_keys=True)
+    return json.dumps(json.loads(text, parse_int=_whole, parse_float=_decimal), sort_keys=True)
 
 
-def _number(digits: str) -> object:
-    """A number by its value; one beyond what a float holds exactly by its digits."""
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) < 4000 else digits
+
+
+_SCAN = json.JSONDecoder(parse_int=_whole)
+
+
+def _decimal(digits: str) -> float | int:
+    """A number by its value: a program that reads and writes 1.0 may write 1."""
     value = float(digits)
-    whole = len(digits) < 16 and value.is_integer()
-    return int(value) if whole else value if len(digits) < 18 else digits
+    return int(value) if value.is_integer() and abs(value) < 2**53 else value
 
 
 def _names_known(item: dict[str, object], here: Iterable[str], target: Document) -> bool:

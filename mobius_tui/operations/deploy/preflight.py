@@ -192,7 +192,7 @@ def _live_file(ws: Workspace) -> Iterator[Finding]:
     one, other = (real.with_name(f".{real.name}.{os.getpid()}.{ending}") for ending in ("tmp", "old"))
     try:
         first = fill(one, [b"one"], real, old, 0o640)
-        fill(other, [b"other"], real, old, 0o640)
+        fill(other, [b"other"], real, None, 0o600)
         kept = "owner, group, mode and attributes can be kept" if old is not None else "a file can be made"
         yield Finding("permissions", True, f"beside {visible(str(real))}: {kept}")
         at_once = exchange(one, other)

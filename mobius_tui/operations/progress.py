@@ -11,8 +11,11 @@ from typing import Protocol
 from mobius_tui.errors import Cancelled
 from mobius_tui.logs import JsonLog
 from mobius_tui.store.events import add_event
-from mobius_tui.store.jobs import Job, keep_summary, update_job, wanted_of
+from mobius_tui.store.jobs import Job, ask, keep_summary, update_job, wanted_of
 from mobius_tui.text import counted
+
+ASKING = "a question"
+"""Who has paused a job that waits for an answer."""
 
 WRITE_EVERY_S = 0.25
 """Progress reaches the database at most this often."""
@@ -47,6 +50,13 @@ class Progress(Protocol):
 
     def show(self, summary: Mapping[str, object]) -> None:
         """What the job has to show while it runs, such as the steps of a deploy."""
+
+    def ask(self, question: str, patience_s: float) -> bool:
+        """Wait for a person's yes (resume) or no (cancel); False when nobody answers within some seconds.
+
+        Raises:
+            Cancelled: The answer is no.
+        """
 
     def checkpoint(self) -> None:
         """Wait here while paused.
@@ -155,6 +165,30 @@ class StoreProgress:
         if wanted == "cancel":
             self._write()
             raise Cancelled(f"cancelled by {who}", fix="start it again; finished images are not decoded twice")
+
+    def ask(self, question: str, patience_s: float) -> bool:
+        """Pause with a question in view until somebody resumes or cancels the job, or the patience ends."""
+        self.event("warning", "question", question)
+        ask(self._connection, self._job.id, "pause", ASKING)
+        self._write(state="paused", paused_by=ASKING)
+        since = time.monotonic()
+        while True:
+            if self._stopping():
+                raise Stopping
+            wanted, who = wanted_of(self._connection, self._job.id)
+            if wanted != "pause":
+                break
+            if time.monotonic() - since > patience_s:
+                ask(self._connection, self._job.id, "run", ASKING)
+                self._write()
+                return False
+            time.sleep(WRITE_EVERY_S)
+        self._paused_s += time.monotonic() - since
+        self._write()
+        if wanted == "cancel":
+            raise Cancelled(f"cancelled by {who}: {question}")
+        self.event("info", "answered", f"accepted by {who}: {question}")
+        return True
 
     def flush(self) -> None:
         """Write the state now."""

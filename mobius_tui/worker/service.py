@@ -59,6 +59,7 @@ class Service:
         self._runner = JobRunner(ws, self._log, stop, self._job_ended)
         self._follower = LibraryFollower(ws, self._row, self._log, stop.asked, lambda: self._runner.busy)
         self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
+        self._due[self._recover] = time.monotonic() + _SAMPLE_S
         self._due[Upkeep(ws, self._log).step] = 0.0
         self._said = ""
         self._stepped = time.monotonic()
@@ -74,7 +75,7 @@ class Service:
         connection = self._database.connection()
         self._row.write(connection, self._database.opened)
         self._tell(connection, "worker_started", f"worker {self._row.row.pid} started")
-        self._recover()
+        self._recover(connection)
         self._follower.start()
         self._http.start()
         pause = TICK_S
@@ -85,7 +86,7 @@ class Service:
             self._rest(pause)
         self._wind_up()
 
-    def _recover(self) -> None:
+    def _recover(self, _: sqlite3.Connection) -> None:
         """Finish or undo what a crash cut off; what cannot be is told, and tried again by the next writing verb."""
         try:
             recover(self._ws, lambda text: self._log.write("warning", "worker", "recovery", text))

@@ -94,6 +94,7 @@ def _options(given: Mapping[str, Any]) -> DeployOptions:
         at=None if given["at"] is None else parse_time(given["at"], clock.now()),
         retention_days=given["backup_retention"],
         accept_queue=given["accept_queue"],
+        attended=not given["force"] and is_terminal(sys.stdin) and is_terminal(sys.stderr),
         reason=given["reason"],
     )
 
@@ -218,7 +219,25 @@ def _follow(call: Call, ws: Workspace, job: Job) -> int:
 
 
 def _watched(ws: Workspace, job: Job, printer: StepPrinter) -> Job:
-    return follow_deploy(ws, job.id, printer.look)
+    answered: set[str] = set()
+
+    def look(row: Job) -> None:
+        printer.look(row)
+        question = str(row.summary.get("question") or "")
+        if question and row.state == "paused" and question not in answered and is_terminal(sys.stdin):
+            answered.add(question)
+            printer.clear()
+            _answer(ws, row, question)
+
+    return follow_deploy(ws, job.id, look)
+
+
+def _answer(ws: Workspace, job: Job, question: str) -> None:
+    """Ask the person, and let the deploy go on or end."""
+    tell_raw(f"{visible(question)}. Publish it? [y/N] ")
+    yes = sys.stdin.readline().strip().lower() in {"y", "yes"}
+    with contextlib.closing(open_database(ws.database)) as connection, contextlib.suppress(BadInput):
+        ask_job(ws, connection, job.id, "run" if yes else "cancel", reason=question)
 
 
 def _say_goes_on(cause: MobiusError, job: Job) -> None:
@@ -255,12 +274,20 @@ def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
     if job.state == "interrupted":
         said = abandoned_words(ws)
         raise EnvironmentFailed(
-            "the deploy's process was killed" + (f"; its last words: {said}" if said else ""),
-            fix="`mobius deploy` or `mobius rollback` first finishes or undoes what it left, and says which",
+            "the deploy's process was killed" + (f"; its last words: {said}" if said else "") + _at_rest(ws),
+            fix=f"`mobius report {job.run_id}` collects the facts, `mobius deploy` begins anew",
         )
     if job.state != "done":
         raise DeployFailed(job)
     return 0
+
+
+def _at_rest(ws: Workspace) -> str:
+    """Finish or undo what a killed deploy left, and say which."""
+    from mobius_tui.rollback.recover import recover
+
+    settled = recover(ws, lambda text: tell(f"recovery: {text}", "warn"))
+    return "".join(f"; {one.sentence}" for one in settled)
 
 
 def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:

@@ -111,9 +111,10 @@ class Course:
         self.notes.append(text)
         self.progress.event(level, "deploy", text)
 
-    def show(self) -> None:
-        """Show the table of steps."""
-        self.progress.show({"steps": [row.to_json() for row in self.rows.values()], "round": self.round})
+    def show(self, question: str = "") -> None:
+        """Show the table of steps, and what is asked."""
+        asked = {"question": question} if question else {}
+        self.progress.show({"steps": [row.to_json() for row in self.rows.values()], "round": self.round, **asked})
 
     def wait(self, seconds: float, look: Callable[[], object] = lambda: None) -> None:
         """Wait, looking at something four times a second, open to being cancelled."""
@@ -189,6 +190,12 @@ class _Limited:
 
     def show(self, summary: Mapping[str, object]) -> None:
         self._inner.show(summary)
+
+    def ask(self, question: str, patience_s: float) -> bool:
+        before = self._monotonic()
+        answer = self._inner.ask(question, patience_s)
+        self._until += self._monotonic() - before
+        return answer
 
     def checkpoint(self) -> None:
         before = self._monotonic()

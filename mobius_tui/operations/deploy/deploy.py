@@ -156,7 +156,7 @@ def _finish(course: Course) -> DeploySummary:
             keep_what_was_found(course)
         row.reason = clean_up_backups(course)
     close_run(course.ws, course.journal, settled, say=course.say)
-    return _summary(course, settled, "")
+    return _summary(course, settled, "published, and its smoke tests passed")
 
 
 def _undone(course: Course, error: BaseException) -> BaseException:

@@ -22,6 +22,7 @@ class DeployOptions:
         at: Seconds since the epoch to wait for before it starts; None starts at once.
         retention_days: Days that backups are kept by the cleaning at the end; None means the setting's.
         accept_queue: Publish although the review queue grows by far.
+        attended: Somebody watches and can be asked.
         reason: Why, for the history.
     """
 
@@ -31,6 +32,7 @@ class DeployOptions:
     at: float | None = None
     retention_days: int | None = None
     accept_queue: bool = False
+    attended: bool = False
     reason: str = ""
 
     def to_json(self) -> dict[str, object]:

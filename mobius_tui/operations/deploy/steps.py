@@ -14,7 +14,7 @@ from mobius_tui.operations.backup import backup_now, clean_backups
 from mobius_tui.operations.deploy.course import Again, Course
 from mobius_tui.operations.deploy.options import StepState
 from mobius_tui.operations.deploy.preflight import preflight, refuse
-from mobius_tui.operations.deploy.queue import refuse_queue
+from mobius_tui.operations.deploy.queue import queue_question, refuse_queue
 from mobius_tui.operations.deploy.takeover import read_source, take_over
 from mobius_tui.operations.deploy.verify import verify_staged
 from mobius_tui.operations.migrate import keep_queue, prepare
@@ -29,7 +29,11 @@ from mobius_tui.rollback.recover import PROOF_ENDING
 from mobius_tui.rollback.undo import run_in
 from mobius_tui.settings import Settings
 from mobius_tui.store.pairs import count_pairs
+from mobius_tui.store.snapshot import count_low_confidence
 from mobius_tui.text import counted, human_bytes, visible
+
+ANSWER_S = 900.0
+"""So long an answer is waited for; then nobody is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +107,28 @@ def do_migrate(course: Course, row: StepState) -> None:
 
 
 def _migrated(course: Course, row: StepState) -> Iterable[bytes]:
-    queued = count_pairs(course.connection)
+    queued = count_pairs(course.connection) + count_low_confidence(course.connection)
     prepared = prepare(course.ws, course.connection, default_options(course.ws), course.progress)
     if prepared.findings.library.sha256 != course.before:
         raise Again("the catalogue was changed since it was backed up")
-    refuse_queue(len(prepared.waiting), queued, accepted=course.options.accept_queue)
-    course.prepared = prepared
     tally = prepared.findings.tally
+    _ask_about_queue(course, len(prepared.waiting) + tally.low, queued)
+    course.prepared = prepared
     row.reason = f"{counted(prepared.findings.total)}, {tally.decoded:,} decoded, {tally.failures.total():,} failed"
     return prepared.chunks(course.ws, course.progress)
+
+
+def _ask_about_queue(course: Course, staged: int, live: int) -> None:
+    """A queue that grows by far is asked about; where nobody can be asked, it stops the deploy."""
+    question = None if course.options.accept_queue else queue_question(staged, live)
+    if question is None:
+        return
+    answered = False
+    if course.options.attended:
+        course.show(question)
+        answered = course.progress.ask(f"{question}; publish it?", ANSWER_S)
+        course.show()
+    refuse_queue(staged, live, accepted=answered)
 
 
 def _taken_over(course: Course, source: str, row: StepState) -> Iterable[bytes]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pictures import flat
 
 from mobius_tui.errors import (
     BadInput,
@@ -27,7 +28,6 @@ from mobius_tui.launch.health import Health
 from mobius_tui.operations.deploy.course import Surroundings
 from mobius_tui.operations.deploy.deploy import deploy
 from mobius_tui.operations.deploy.options import DeployOptions, DeploySummary
-from mobius_tui.operations.deploy.queue import refuse_queue
 from mobius_tui.operations.options import default_options
 from mobius_tui.operations.progress import Counts, Stopping
 from mobius_tui.operations.run import run_in_foreground
@@ -56,6 +56,8 @@ class Heard:
     phases: list[str] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     shown: list[dict[str, Any]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    answer: bool = False
 
     def phase(self, name: str, total: int | None = None, done: int = 0) -> None:
         self.phases.append(name)
@@ -74,6 +76,10 @@ class Heard:
 
     def checkpoint(self) -> None:
         pass
+
+    def ask(self, question: str, patience_s: float) -> bool:
+        self.asked.append(question)
+        return self.answer
 
     def states(self) -> dict[str, str]:
         return {row["name"]: row["state"] for row in self.shown[-1]["steps"]}
@@ -502,13 +508,18 @@ def test_a_deploy_cut_off_before_is_brought_to_rest_first(stage: Stage) -> None:
 
 def test_a_growing_queue_is_asked_about(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mobius_tui.operations.deploy.steps.count_pairs", lambda _: 0)
-    monkeypatch.setattr(
-        "mobius_tui.operations.deploy.steps.refuse_queue",
-        lambda staged, live, accepted: refuse_queue(500, live, accepted=accepted),
-    )
+    monkeypatch.setattr("mobius_tui.operations.deploy.queue.MOST_WAITING", -1)
+    monkeypatch.setattr("mobius_tui.operations.deploy.queue.MOST_TIMES", 0)
+    (stage.ws.library / "flat.png").write_bytes(flat())
     with pytest.raises(ProcessingFailed, match="--accept-queue"):
         stage.deploy()
     assert stage.live == stage.old
     stage.at_rest()
     stage.heard.run_id = "deploy-20261120T130000Z"
-    assert stage.deploy(accept_queue=True).outcome == "done"
+    assert stage.deploy(accept_queue=True).outcome == "done" and stage.heard.asked == []
+    stage.ws.catalogue.write_bytes(stage.old)
+    stage.heard.run_id, stage.heard.answer = "deploy-20261120T140000Z", True
+    assert stage.deploy(attended=True).outcome == "done" and "review queue" in stage.heard.asked[0]
+    stage.heard.run_id, stage.heard.answer = "deploy-20261120T150000Z", False
+    with pytest.raises(ProcessingFailed, match="--accept-queue"):
+        stage.deploy(attended=True)

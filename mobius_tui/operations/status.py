@@ -16,13 +16,14 @@ from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
+from mobius_tui.rollback.recover import explain_open
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.jobs import Job, recent_jobs
 from mobius_tui.store.pairs import count_pairs
 from mobius_tui.store.snapshot import count_low_confidence
 from mobius_tui.store.worker_row import WorkerRow, read_worker
 from mobius_tui.system import clock
-from mobius_tui.system.locks import Holder, holder_of
+from mobius_tui.system.locks import Holder, catalogue_lock_path, holder_of
 from mobius_tui.workspace import Workspace
 
 COUNTED_BYTES = 64_000_000
@@ -121,6 +122,14 @@ class Status:
         return values
 
 
+def _cut_off(ws: Workspace) -> list[str]:
+    """Operations that a crash cut off, unless somebody holds the catalogue and may just be at it."""
+    with contextlib.suppress(MobiusError):
+        if holder_of(catalogue_lock_path(ws.catalogue)) is None:
+            return [f"{said}; the next writing start finishes or undoes it" for said in explain_open(ws)]
+    return []
+
+
 def job_facts(job: Job) -> dict[str, object]:
     """A job as a JSON object: times ISO 8601, ``failure_rate`` left to the reader."""
     facts = asdict(job)
@@ -157,6 +166,7 @@ def read_status(ws: Workspace) -> Status:
     except (sqlite3.Error, ValueError) as error:
         warnings.append(f"the database cannot be used: {error}")
     catalogue = live_catalogue(ws, jobs)
+    warnings += _cut_off(ws)
     backups: list[Backup] = []
     try:
         backups = list_backups(ws.backups)
@@ -301,7 +311,11 @@ def _next_steps(
     if catalogue.error:
         yield "mobius check", "the catalogue is not valid"
     for job in active[:1]:
-        if job.state == "interrupted" and job.options.get("foreground"):
+        if job.state == "interrupted" and job.kind == "deploy":
+            yield "mobius worker start", "finishes or undoes the deploy that was cut off, and says which"
+        elif job.kind == "deploy":
+            yield "mobius deploy --follow", f"the steps of deploy {job.id}"
+        elif job.state == "interrupted" and job.options.get("foreground"):
             yield "mobius migrate", f"{job.kind} was cut off; finished images are not decoded again"
         elif job.state in {"interrupted", "queued"} and worker is None:
             yield "mobius worker start", f"{job.kind} {job.id} waits for a worker"

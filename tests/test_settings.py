@@ -50,7 +50,7 @@ def test_env_flag_beats_variable_and_chooses_the_table(tmp_path: Path) -> None:
     assert load_settings(tmp_path, {}, {}).values.environment == "staging"
 
 
-@pytest.mark.parametrize("name", ["LIBRARY_DIR", "BACKUP_DIR", "RETENTION_DAYS", "MIGRATION_LOG_DIR"])
+@pytest.mark.parametrize("name", ["LIBRARY_DIR", "BACKUP_DIR", "RETENTION_DAYS", "MIGRATION_LOG_DIR", "BASE_URL"])
 def test_empty_variable_counts_as_not_set(tmp_path: Path, name: str) -> None:
     assert load_settings(tmp_path, {}, {name: "", "MOBIUS_THRESHOLD": ""}).values == Settings()
 
@@ -187,3 +187,20 @@ def test_only_the_chosen_environments_table_holds(
     toml(tmp_path, f"threshold = {above}\n[env.{tabled}]\nthreshold = {inside}\n")
     found = load_settings(tmp_path, {"environment": chosen}, {})
     assert found.values.threshold == (inside if chosen == tabled else above)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"MOBIUS_PORT": "65536"}, "port must be from 0 to 65535"),
+        ({"MOBIUS_PORT": "-1"}, "port must be from 0 to 65535"),
+        ({"MOBIUS_HOST": " "}, "host must name an address"),
+        ({"BASE_URL": "mobius.lan:5001"}, "base_url must begin with http"),
+    ],
+)
+def test_where_the_worker_answers(tmp_path: Path, environ: dict[str, str], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        load_settings(tmp_path, {}, environ)
+    given = {"BASE_URL": "https://mobius.lan/x", "MOBIUS_PORT": "0"}
+    values = load_settings(tmp_path, {}, given).values
+    assert (values.host, values.port, values.base_url) == ("127.0.0.1", 0, "https://mobius.lan/x")

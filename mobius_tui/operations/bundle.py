@@ -91,7 +91,7 @@ def _json(value: object) -> str:
 
 def _versions() -> dict[str, object]:
     packages = {}
-    for name in ("Pillow", "pillow-heif", "numpy", "imagehash", "textual", "rich", "click", "watchdog"):
+    for name in ("Pillow", "pillow-heif", "numpy", "imagehash", "textual", "rich", "click", "watchdog", "aiohttp"):
         try:
             packages[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

@@ -191,11 +191,17 @@ def _hooks(ws: Workspace, journal: Journal, settled: Settled, say: Say) -> None:
     for moment in moments:
         if any(record.get("what") == "hook" and record.get("moment") == moment for record in journal.records):
             continue
-        facts = {"MOBIUS_RUN": settled.run, "MOBIUS_OUTCOME": settled.outcome}
+        facts = {"MOBIUS_RUN": settled.run, "MOBIUS_OUTCOME": settled.outcome, "MOBIUS_BACKUP": _backup_of(journal)}
         result = run_hook(ws, moment, facts)
         if result.sentence:
             say(result.sentence)
         journal.note("hook", moment=moment, ok=result.ok, text=result.sentence)
+
+
+def _backup_of(journal: Journal) -> str:
+    """The way back that a journal names last; empty when it names none."""
+    named = [str(record["backup"]) for record in journal.records if record.get("backup")]
+    return named[-1] if named else ""
 
 
 def _close_row(ws: Workspace, settled: Settled, code: int) -> None:

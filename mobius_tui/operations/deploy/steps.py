@@ -136,7 +136,9 @@ def _taken_over(course: Course, source: str, row: StepState) -> Iterable[bytes]:
     if live is None:
         raise ProcessingFailed("there is no live catalogue to deploy over", fix="run `mobius migrate` first")
     file = Path(source).absolute()
-    taken = take_over(live, read_source(file, course.ws.catalogue).document, name=file.name)
+    taken = take_over(
+        live, read_source(file, course.ws.catalogue).document, name=file.name, run_id=course.journal.run_id
+    )
     row.reason = f"taken from {visible(file.name)}"
     if taken.left_out:
         row.reason += f"; {counted(len(taken.left_out), 'image')} gone since left out"

@@ -400,7 +400,7 @@ def test_a_file_made_earlier_is_taken_over(stage: Stage, tmp_path: Path) -> None
     stage.ws.catalogue.write_bytes(edited(stage.old, "changed since"))
     summary = stage.deploy(source=str(made))
     assert summary.rounds == 1 and with_dhash(stage.live) == 6 and titles(stage.live)[0] == "changed since"
-    assert summary.migration == {}
+    assert summary.migration == {} and json.loads(stage.live)["dhash_migration"]["run"]["id"] == RUN
     stage.at_rest()
 
 

@@ -50,14 +50,12 @@ class Key:
             OSError: It cannot be read or written.
         """
         age = _pyrage()
-        into = _Into(target)
+        told = _Told(source, target)
         try:
-            age.decrypt_io(source, into, list(self._identities))
+            age.decrypt_io(told, told, list(self._identities))
         except Exception as error:
-            if into.failed is not None:
-                raise into.failed from error
-            if isinstance(error, OSError):
-                raise
+            if told.failed is not None:
+                raise told.failed from error
             if "No matching keys" in str(error):
                 raise BadInput(
                     "the backup was encrypted to another key", where=visible(str(self.path)), fix="give that key file"
@@ -65,22 +63,30 @@ class Key:
             raise ProcessingFailed(f"it cannot be decrypted ({visible(str(error))})") from error
 
 
-class _Into:
-    """A file to write to that remembers what went wrong: age says only that something did."""
+class _Told:
+    """Reads one file, writes another, and remembers what went wrong with either: age says only that something did."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, source: BinaryIO, target: BinaryIO) -> None:
+        self._source = source
+        self._target = target
         self.failed: OSError | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return self._source.read(size)
+        except OSError as error:
+            self.failed = error
+            raise
 
     def write(self, data: bytes) -> int:
         try:
-            return self._file.write(data)
+            return self._target.write(data)
         except OSError as error:
             self.failed = error
             raise
 
     def flush(self) -> None:
-        self._file.flush()
+        self._target.flush()
 
 
 def key_in_use(ws: Workspace) -> Key | None:

@@ -154,11 +154,11 @@ def _put_live(
     ws: Workspace, path: Path, kind: str, decrypt: Decrypt | None, reason: str, say: Callable[[str], None]
 ) -> BackupRestored:
     """Exchange the live catalogue for the backup's, under its lock and with a journal."""
-    run = f"restore-{clock.stamp(clock.now())}"
-    with catalogue_lock(ws.catalogue, ws.actor, f"restore {run}"):
+    with catalogue_lock(ws.catalogue, ws.actor, f"restore of {path.name}"):
         recover(ws, say, locked=True)
         content = read_backup_catalogue(path.parent, path.name, decrypt)
-        journal = _begin(ws, run, path, reason)
+        journal = _begin(ws, path, reason)
+        run = journal.run_id
         try:
             restored = restore_catalogue(
                 ws.catalogue,
@@ -181,16 +181,21 @@ def _put_live(
     return BackupRestored(path.name, kind, None, restored, run)
 
 
-def _begin(ws: Workspace, run: str, path: Path, reason: str) -> Journal:
+def _begin(ws: Workspace, path: Path, reason: str) -> Journal:
+    """A journal under a run id that no other has: a taken second waits for the next."""
     facts = {"who": ws.actor, "reason": reason, "live": str(ws.catalogue), "backup": path.name}
-    try:
-        return Journal.create(ws.state / JOURNALS, run, kind="rollback", **facts)
-    except OSError as error:
-        raise EnvironmentFailed(
-            f"the journal cannot be written: {error.strerror}, nothing was changed",
-            where=visible(str(ws.state / JOURNALS)),
-            fix="free some space, or use `mobius rollback --backup`, which needs none",
-        ) from error
+    at = clock.now()
+    while True:
+        try:
+            return Journal.create(ws.state / JOURNALS, f"restore-{clock.stamp(at)}", kind="rollback", **facts)
+        except FileExistsError:
+            at += 1
+        except OSError as error:
+            raise EnvironmentFailed(
+                f"the journal cannot be written: {error.strerror}, nothing was changed",
+                where=visible(str(ws.state / JOURNALS)),
+                fix="free some space, or use `mobius rollback --backup`, which needs none",
+            ) from error
 
 
 def _note(ws: Workspace, run: str, path: Path, restored: Restored, reason: str) -> None:

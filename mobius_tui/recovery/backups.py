@@ -294,7 +294,7 @@ def opened_backup(folder: Path, name: str, decrypt: Decrypt | None = None) -> It
 
     Raises:
         BadInput: It is encrypted and there is no key.
-        ProcessingFailed: It cannot be decrypted.
+        ProcessingFailed: It is damaged.
         OSError: It cannot be read.
     """
     with open_whole(folder / name) as file:
@@ -304,7 +304,12 @@ def opened_backup(folder: Path, name: str, decrypt: Decrypt | None = None) -> It
         if decrypt is None:
             raise BadInput(f"{visible(name)} is encrypted", fix="set backup_key_file to the key that it was made with")
         with tempfile.TemporaryFile(dir=folder) as plain:
-            decrypt(file, plain)
+            try:
+                decrypt(file, plain)
+            except BadInput:  # a damaged head looks like one for another key
+                if sha256_file(folder / name) not in recorded_digests(folder, name).values():
+                    raise ProcessingFailed("its hash is not the one that was recorded") from None
+                raise
             plain.seek(0)
             yield plain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mobius_tui.catalogue.document import Document, empty_document, parse
 from mobius_tui.catalogue.live import read_catalogue
-from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
 from mobius_tui.operations.backup import backup_now, clean_backups
 from mobius_tui.operations.deploy.course import Again, Course
 from mobius_tui.operations.deploy.options import StepState
@@ -246,7 +246,7 @@ def _look_at_displaced(course: Course, seen: dict[str, object]) -> None:
     seen["displaced"] = now
     if course.staged_hash() == course.before:
         return
-    read_catalogue(course.staged)  # it may still be being written: 5 s, then it is no catalogue
+    _insist_on_catalogue(course.staged, "the old catalogue")
     if course.live_hash() != course.after:
         raise _both_written()
     swap(course.staged, course.ws.catalogue, course.after)
@@ -261,7 +261,7 @@ def _look_at_live(course: Course, seen: dict[str, object]) -> None:
     seen["live"] = now
     if course.live_hash() == course.after:
         return
-    read_catalogue(course.ws.catalogue)
+    _insist_on_catalogue(course.ws.catalogue, "the new catalogue")
     if run_in(course.ws.catalogue) == course.journal.run_id:
         course.say("another program wrote the new catalogue; its changes stay")
         return
@@ -269,6 +269,21 @@ def _look_at_live(course: Course, seen: dict[str, object]) -> None:
         raise _both_written()
     course.staged.unlink(missing_ok=True)  # it is in the backup
     raise Again("another program replaced the new catalogue")
+
+
+def _insist_on_catalogue(path: Path, what: str) -> None:
+    """What another program is writing may take 5 s to become a catalogue; else it broke off, or writes something else.
+
+    Raises:
+        EnvironmentFailed: It is none.
+    """
+    try:
+        read_catalogue(path)
+    except BadInput as error:
+        raise EnvironmentFailed(
+            f"another program wrote {what} after the swap and left something else in it: {error.what}",
+            fix="stop the program that writes library.json, then deploy again",
+        ) from error
 
 
 def _both_written() -> EnvironmentFailed:

@@ -6,6 +6,7 @@ Standard library only, and quick on a text without any: each rule runs only wher
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -21,6 +22,19 @@ _IS_SECRET = re.compile(rf"(?i)[\w.-]*{_SECRET}[\w-]*")
 _SECRET_WORDS = ("key", "secret", "passw", "token", "credential", "authorization", "gps", "latitude", "longitude")
 
 _Rule = tuple[tuple[str, ...], re.Pattern[str], str]
+
+
+def own_home_rule(home: str) -> tuple[_Rule, ...]:
+    """The rule for this account's home folder where it lies elsewhere, such as /var/lib/mobius.
+
+    Args:
+        home: The folder; none when it is as short as ``/srv``, which names nobody.
+    """
+    plain = home.rstrip("/\\")
+    if len(plain.replace("\\", "/").split("/")) < 3 or "~" in plain:
+        return ()
+    return (((plain.lower(),), re.compile(rf"{re.escape(plain)}(?=[/\\\s\"':,;]|$)"), "~"),)
+
 
 _RULES: Final[tuple[_Rule, ...]] = (
     (("://",), re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@"), r"\1[login]@"),
@@ -60,6 +74,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
         ),
         "[position]",
     ),
+    *own_home_rule(os.path.expanduser("~")),  # noqa: PTH111 - a home that cannot be told stays "~"
 )
 """What makes a rule worth trying (any of the lower-case words), what it takes out, and what stands there then."""
 

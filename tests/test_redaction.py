@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_tui.logs import JsonLog
-from mobius_tui.redaction import redacted, redacted_value, redacted_words
+from mobius_tui.redaction import own_home_rule, redacted, redacted_value, redacted_words
 
 SECRETS = [
     "anna.b+x@example.co.uk",
@@ -117,3 +120,19 @@ def test_no_text_makes_it_hang(text: str) -> None:
 def test_a_text_without_any_is_the_same(text: str) -> None:
     plain = "".join(c for c in text if c.isalnum() or c in " .,-()").replace("GPS", "").replace("gps", "")
     assert redacted_words(plain) == plain or any(word in plain.lower() for word in ("token", "bearer", "basic", "gh"))
+
+
+def test_this_accounts_own_home_wherever_it_is(tmp_path: Path) -> None:
+    ((words, pattern, instead),) = own_home_rule("/var/lib/Mobius/")
+    assert words == ("/var/lib/mobius",)
+    assert pattern.sub(instead, "/var/lib/Mobius/ws and '/var/lib/Mobius'") == "~/ws and '~'"
+    assert pattern.sub(instead, "/var/lib/Mobius2/ws") == "/var/lib/Mobius2/ws"
+    assert own_home_rule("/srv") == own_home_rule("/") == own_home_rule("~") == own_home_rule("") == ()
+    code = (
+        "import sys; from pathlib import Path; from mobius_tui.logs import JsonLog\n"
+        "JsonLog(Path(sys.argv[1])).write('info', 'c', 'e', f'in {sys.argv[2]}/pictures')"
+    )
+    home, log = tmp_path / "anna", tmp_path / "run.log"
+    environ = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
+    subprocess.run([sys.executable, "-c", code, log, home], env=environ, check=True)
+    assert json.loads(log.read_text())["message"] == "in ~/pictures"

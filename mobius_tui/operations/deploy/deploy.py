@@ -67,7 +67,10 @@ def deploy(
             _take_steps(course)
             return _finish(course)
         except BaseException as error:
-            raise _undone(course, error) from error
+            told = _undone(course, error)
+            if told is error:
+                raise  # its cause tells a full disk from other failures
+            raise told from error
         finally:
             journal.close()
 

@@ -23,6 +23,7 @@ from mobius_tui.errors import (
     ProcessingFailed,
     Terminated,
     TimeLimit,
+    exit_code_of,
 )
 from mobius_tui.launch.health import Health
 from mobius_tui.operations.deploy.course import Surroundings
@@ -218,6 +219,18 @@ def test_a_failure_in_any_step_leaves_the_old_one_live(stage: Stage, step: str, 
     stage.heard.at[step] = fail
     with pytest.raises((Boom, MobiusError)):
         stage.deploy()
+    assert stage.live == stage.old
+    stage.at_rest()
+
+
+def test_a_full_disk_is_told_as_such_after_the_undoing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> str:
+        raise EnvironmentFailed("the staged file cannot be written") from OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mobius_tui.operations.deploy.steps.stage", full)
+    with pytest.raises(EnvironmentFailed) as failed:
+        stage.deploy()
+    assert exit_code_of(failed.value) == 5 and stage.end()["exit_code"] == 5
     assert stage.live == stage.old
     stage.at_rest()
 

@@ -235,7 +235,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
             loop = self._loop
             if loop is not None:
                 with contextlib.suppress(RuntimeError):  # the console has ended meanwhile
-                    loop.call_soon_threadsafe(then)
+                    loop.call_soon_threadsafe(self.call_later, then)  # in the console's own context: it may open a page
 
         threading.Thread(target=run, name=f"mobius-{action.name}", daemon=True).start()
 

@@ -49,7 +49,7 @@ def _verify(ws: Workspace, snapshot: Snapshot) -> str:
     verdict = verify_backups(ws, chosen_backup(snapshot).name)[0]
     if verdict.state != "good":
         raise ProcessingFailed(f"{verdict.state}: {outside(verdict.sentence)}")
-    return f"good: {outside(verdict.sentence)}"
+    return f"{outside(verdict.name)} is good: read whole, its hash is as noted"
 
 
 def _pin(ws: Workspace, snapshot: Snapshot) -> str:
@@ -78,7 +78,8 @@ def _plan_restore(ws: Workspace, snapshot: Snapshot) -> Plan:
     question = Question(
         f"Unpack {outside(backup.name)}?",
         (
-            f"{what} ({human_bytes(backup.size)}) into {outside(folder.relative_to(ws.root))}/ of the workspace.",
+            f"{what} ({human_bytes(backup.size)}) into the workspace's folder",
+            f"{outside(folder.relative_to(ws.root))}/",
             "Nothing live is touched; R makes a backup the live catalogue.",
         ),
         "Unpack",
@@ -95,7 +96,8 @@ def _plan_clean(ws: Workspace, snapshot: Snapshot) -> Plan:
     lines: list[Line] = []
     for decision in sorted(decisions, key=lambda each: each.keep):
         word, role = ("keep", "muted") if decision.keep else ("remove", "warn")
-        lines.append(((f"{word:<8}", role), (f"{outside(decision.backup.name)}  {outside(decision.reason)}", "")))
+        name = f"{'emergency/' if decision.backup.emergency else ''}{outside(decision.backup.name)}"
+        lines.append(((f"{word:<8}", role), (f"{name}  {outside(decision.reason)}", "")))
     if not going:
         lines += [(), (("There is nothing to remove: a rule keeps each of them.", "strong"),)]
         return Plan("Clean: the plan", tuple(lines), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class JournalReader:
             return self._latest
         latest = self._latest
         if latest is not None and latest.state == "running" and not is_alive(self._token):
-            return _cut_off(latest)
+            return replace(latest, state="interrupted")
         return latest
 
     def _find(self) -> None:
@@ -62,12 +63,6 @@ class JournalReader:
 
 def _begin(reading: Reading) -> dict[str, Any]:
     return reading.records[0] if reading.records else {}
-
-
-def _cut_off(publication: Publication) -> Publication:
-    from dataclasses import replace
-
-    return replace(publication, state="interrupted")
 
 
 def publication_of_journal(run_id: str, reading: Reading) -> Publication | None:
@@ -87,6 +82,7 @@ def publication_of_journal(run_id: str, reading: Reading) -> Publication | None:
     ended = last if last.get("what") == "end" else None
     code = ended.get("exit_code") if ended else None
     state = "running" if ended is None else str(ended.get("state", "done"))
+    said = str(ended.get("reason") or "") if ended else ""
     return Publication(
         run_id=run_id,
         kind=str(begin.get("kind", "deploy")),
@@ -96,6 +92,7 @@ def publication_of_journal(run_id: str, reading: Reading) -> Publication | None:
         began=began,
         ended=seconds_of(ended.get("time")) if ended else None,
         exit_code=code if isinstance(code, int) else None,
-        error=str(ended.get("reason") or "") if ended and state != "done" else "",
+        error=said if state != "done" else "",
         steps=steps_of_journal(reading.records),
+        said=said if state == "done" else "",
     )

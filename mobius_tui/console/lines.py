@@ -147,11 +147,11 @@ def wrap(text: str, width: int, most: int) -> list[str]:
             rows.append(fit(" ".join([current, *words[index:]]).strip(), width).rstrip())
             return rows
         elif not current or cell_len(word) > width:
-            head = _head(candidate, width)
+            head = _head(candidate, width) or candidate[:1]
             rows.append(head)
             rest = candidate[len(head) :]
             while cell_len(rest) > width and len(rows) + 1 < most:
-                head = _head(rest, width)
+                head = _head(rest, width) or rest[:1]
                 rows.append(head)
                 rest = rest[len(head) :]
             current = rest.lstrip()

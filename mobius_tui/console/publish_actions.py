@@ -121,7 +121,8 @@ def _plan_rollback(ws: Workspace, snapshot: Snapshot) -> Plan:
     question = Question(
         f"Roll {snapshot.environment} back to {outside(target.name)}?",
         (
-            f"Made {long_time(target.at)}{entries}, verified just now; {how}.",
+            f"Made {long_time(target.at)}{entries}, verified just now.",
+            f"Why this one: {how}.",
             "What is live now is kept as an emergency copy; the worker is restarted.",
             "A deploy or migration under way is stopped first.",
         ),

@@ -30,6 +30,7 @@ class Publication:
         began: Seconds since the epoch.
         ended: Likewise; None while it is not over.
         error: Why it ended like that; empty when it went well or is not over.
+        said: What it said of its end when it went well.
         steps: In the order of its table.
         job: Its row; None when the database has none.
     """
@@ -45,6 +46,7 @@ class Publication:
     error: str
     steps: tuple[StepState, ...]
     job: Job | None = None
+    said: str = ""
 
     @property
     def active(self) -> bool:
@@ -141,9 +143,12 @@ def _of_job(job: Job, journal: Publication | None) -> Publication:
         error=job.error,
         steps=steps_of_summary(job.summary),
         job=job,
+        said=str(job.summary.get("reason") or "") if not job.active else "",
     )
     if journal is None or journal.run_id != job.run_id:
         return mine
+    if not mine.active and not mine.said:
+        mine = replace(mine, said=journal.said)
     if mine.state == "interrupted" and not journal.active:
         return replace(journal, job=job)
     return mine if mine.steps else replace(mine, steps=journal.steps)

@@ -101,8 +101,7 @@ def _story(found: Publication, snapshot: Snapshot, width: int, height: int, glyp
         return _said(
             f"{glyphs.bad} {outside(found.error)}", "bad" if found.state != "cancelled" else "warn", width, room
         )
-    reason = job.summary.get("reason") if job is not None and not found.active else ""
-    return _said(outside(reason), "", width, room) if reason else []
+    return _said(outside(found.said), "", width, room) if found.said else []
 
 
 def _said(text: str, role: str, width: int, most: int) -> list[Line]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mobius_tui.console.actions import footer_actions, label_of
 from mobius_tui.console.asking import Action
-from mobius_tui.console.lines import Line, Span, fit, merge, outside, width_of, wrap
+from mobius_tui.console.lines import Line, Span, merge, outside, width_of, wrap
 from mobius_tui.console.palette import Look
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.header import header_line, notice_text
@@ -15,6 +15,9 @@ from mobius_tui.console.widgets.painted import Painted
 
 NOTICE_ROWS = 2
 """Lines that a notice takes at most."""
+
+SAID_ROWS = 4
+"""Lines that a sentence in the footer takes at most: why something was refused must be read whole."""
 
 
 class HeaderBar(Painted):
@@ -123,26 +126,34 @@ class FooterBar(Painted):
     def prompt(self, text: str) -> None:
         """Show what is being typed; nothing else is said until ``hush``."""
         self._prompting = True
-        self._said = (outside(text), "strong")
-        self.repaint()
+        self._put((outside(text), "strong"))
 
     def say(self, text: str, role: str = "strong") -> None:
         """Show a sentence instead of the keys, until ``hush``."""
         if not self._prompting:
-            self._said = (outside(text), role)
-            self.repaint()
+            self._put((outside(text), role))
 
     def hush(self) -> None:
         """Show the keys again."""
         self._prompting = False
         if self._said is not None:
-            self._said = None
-            self.repaint()
+            self._put(None)
+
+    def _put(self, said: Span | None) -> None:
+        """Show a sentence, on as many lines as it takes, or the keys."""
+        self._said = said
+        rows = len(self._rows(self.app.size.width)) if said is not None else 1
+        if (self.styles.height.value if self.styles.height is not None else 1) != rows:
+            self.styles.height = rows
+        self.repaint()
+
+    def _rows(self, width: int) -> list[str]:
+        return wrap(self._said[0], max(1, width - 2), SAID_ROWS) if self._said and self._said[0] else [""]
 
     def picture(self, width: int, height: int) -> list[Line]:
         """As many keys as fit; help and quit stay."""
         if self._said is not None:
-            return [merge([(fit(f" {self._said[0]}", width).rstrip(), self._said[1])])]
+            return [((f" {row}", self._said[1]),) for row in self._rows(width)]
         if self._snapshot is None:
             return []
         actions = footer_actions(self._actions, self._snapshot)

@@ -15,6 +15,7 @@ from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.run_steps import steps_of_summary
+from mobius_tui.rollback.recover import recover
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.jobs import Job, add_job, claim_job, find_job, finish_job, list_jobs, settle_interrupted
 from mobius_tui.system import clock
@@ -157,6 +158,7 @@ def refuse_when_held(ws: Workspace, connection: sqlite3.Connection | None) -> No
     """
     lock = catalogue_lock_path(ws.catalogue)
     if connection is not None:
+        recover(ws, lambda _: None)  # gives the row of a deploy that was killed its true end
         settle_interrupted(connection, ws.actor)
         for job in list_jobs(connection, active_only=True):
             if job.kind == KIND and job.state == "queued" and clock.now() - job.requested_at > START_S + 10:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from mobius_tui import __version__
 from mobius_tui.catalogue.live import read_catalogue
-from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
+from mobius_tui.errors import EnvironmentFailed, MobiusError
 from mobius_tui.operations.backup_encryption import key_in_use
-from mobius_tui.recovery.backup_files import EMERGENCY, HASHES, NAMES, Backup, list_backups, newest, parse_name, widowed
+from mobius_tui.recovery import choosing
+from mobius_tui.recovery.backup_files import (
+    AGE_ENDING,
+    EMERGENCY,
+    NAMES,
+    Backup,
+    list_backups,
+    newest,
+    parse_name,
+    widowed,
+)
 from mobius_tui.recovery.backup_marks import remove_files, sweep
 from mobius_tui.recovery.backups import Encrypt, Verdict, create_backup, digest_now, pin, verify_backup
 from mobius_tui.recovery.history import note_act
@@ -169,14 +178,7 @@ def find_backup(ws: Workspace, name: str) -> Path:
     Raises:
         BadInput: The name cannot be a backup's.
     """
-    bare = name.removeprefix(f"{EMERGENCY}/")
-    plain = "/" not in bare and "\\" not in bare and "\0" not in bare and not bare.startswith(".")
-    if plain and bare:
-        return ws.backups / EMERGENCY / bare if bare != name else ws.backups / bare
-    path = Path(name).expanduser() if "\0" not in name else None
-    if path is None or not path.name or not os.path.isfile(f"{path}{HASHES}"):  # noqa: PTH113
-        raise BadInput(f"{visible(name)!r} is no backup's name", fix=f"use a bare name from {visible(str(ws.backups))}")
-    return path.absolute()
+    return choosing.find_backup(ws.backups, name)
 
 
 def verify_backups(ws: Workspace, name: str | None = None, *, every: bool = False) -> list[Verdict]:
@@ -194,24 +196,9 @@ def verify_backups(ws: Workspace, name: str | None = None, *, every: bool = Fals
         BadInput: There is no backup, or the name is none.
         EnvironmentFailed: The folder of the backups cannot be read, or the key file cannot be used.
     """
-    key = key_in_use(ws)
-    decrypt = key.decrypt if key is not None else None
-    if name is not None:
-        path = find_backup(ws, name)
-        return [verify_backup(path.parent, path.name, decrypt=decrypt)]
-    known = list_backups(ws.backups)
-    lost = widowed(ws.backups)
-    if not known and not (every and lost):
-        raise BadInput("there is no backup yet", where=visible(str(ws.backups)), fix="`mobius backup create` makes one")
-    if not every:
-        latest = newest(known, clock.now()) or known[0]
-        return [verify_backup(ws.backups, latest.name, decrypt=decrypt)]
-    verdicts = [verify_backup(ws.backups, one, decrypt=decrypt) for one in [*(each.name for each in known), *lost]]
-    for copy in known_backups(ws, emergency=True):
-        found = verify_backup(ws.backups / EMERGENCY, copy.name)
-        said = found.sentence.replace(visible(copy.name), f"{EMERGENCY}/{visible(copy.name)}", 1)
-        verdicts.append(replace(found, name=f"{EMERGENCY}/{copy.name}", sentence=said))
-    return verdicts
+    paths = choosing.chosen_backups(ws.backups, name, every=every)
+    key = key_in_use(ws) if any(path.name.endswith(AGE_ENDING) for path in paths) else None
+    return choosing.verify_chosen(ws.backups, paths, None if key is None else key.decrypt)
 
 
 def pin_backup(ws: Workspace, name: str, on: bool, reason: str = "") -> Path:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,14 +20,11 @@ from mobius_tui.operations.backup import (
     clean_backups,
     facts_of,
     facts_of_backup,
-    find_backup,
     judge_backups,
     known_backups,
     pin_backup,
-    verify_backups,
 )
 from mobius_tui.operations.progress import Counts, Tick
-from mobius_tui.recovery.backups import Verdict
 from mobius_tui.recovery.retention import Decision
 from mobius_tui.system import clock
 from mobius_tui.text import counted, human_bytes, visible
@@ -162,33 +158,10 @@ def verify(call: Call, name: str | None, every: bool) -> int:
     A full one is checked file by file, an encrypted one inside when its key is at hand. Exit 2 when one is corrupt or
     its file is missing, 3 when one cannot be read.
     """
-    if name is not None and every:
-        raise BadInput("NAME and --all contradict each other", fix="give one of them")
-    ws = call.open(writes=True)
-    if name is not None:
-        path = find_backup(ws, name)
-        if not any(path.with_name(f"{path.name}{side}").exists() for side in ("", ".sha256")):
-            raise BadInput(f"there is no backup {name!r}", fix="`mobius backup list` names those there are")
-    verdicts = verify_backups(ws, name, every=every)
-    if call.json:
-        show_json([asdict(verdict) for verdict in verdicts])
-    else:
-        for verdict in verdicts:
-            show(f"{verdict.state:<10}  {verdict.sentence}", "good" if verdict.state == "good" else "bad")
-    _refuse_bad(verdicts)
-    return 0
+    from mobius_tui.cli.plain import PlainTalk
+    from mobius_tui.rollback.verify import verify_verb
 
-
-def _refuse_bad(verdicts: list[Verdict]) -> None:
-    bad = [verdict for verdict in verdicts if verdict.state != "good"]
-    if not bad:
-        return
-    said = (
-        f"{len(bad)} of {len(verdicts)} backups are not good" if len(verdicts) > 1 else f"the backup is {bad[0].state}"
-    )
-    if all(verdict.state == "unreadable" for verdict in bad):
-        raise EnvironmentFailed(said, where=bad[0].sentence, fix="check owner and mode of the backups")
-    raise ProcessingFailed(said, where=bad[0].sentence, fix="`mobius backup create` makes a new one")
+    return verify_verb(call.open(lenient=True), name, every=every, as_json=call.json, talk=PlainTalk())
 
 
 @backup.command("list")

@@ -101,9 +101,12 @@ def _ask(call: Call, job_id: int, wanted: str, reason: str, outcome: str) -> int
         job = ask_job(ws, connection, job_id, wanted, reason=reason)
     if job.state == "cancelled":
         outcome = "is cancelled"
+    elif job.kind == "deploy" and wanted == "cancel":
+        outcome = "is asked to end: it undoes what it did (`mobius deploy --follow` shows it)"
     elif job.state in {"queued", "interrupted"} and wanted == "run" and holder_of(ws.worker_lock) is None:
         foreground = bool(job.options.get("foreground"))
-        outcome = "waits: `mobius migrate` goes on with it" if foreground else "waits for `mobius worker start`"
+        again = "deploy" if job.kind == "deploy" else "migrate"
+        outcome = f"waits: `mobius {again}` goes on with it" if foreground else "waits for `mobius worker start`"
     if call.json:
         show_json(job_facts(job))
     else:

@@ -113,9 +113,40 @@ def history(call: Call, limit: int) -> int:
         why = [visible(str(text)) for text in (act.get("run"), act.get("reason")) if text]
         if why:
             show(fitted("    " + "  ".join(why), width))
+        for line in concerned_lines(act):
+            show(fitted("    " + line, width))
         if output := _elsewhere(ws, act):
             show("    wrote " + fitted(output, width - 10, keep_end=True))
     return 0
+
+
+def concerned_lines(act: Mapping[str, object]) -> list[str]:
+    """Which backups, images and job an act of the history was about.
+
+    Args:
+        act: A record of the history, whoever wrote it.
+
+    Returns:
+        Lines; none when it was about nothing but the catalogue.
+    """
+    found = act.get("details")
+    details: Mapping[str, object] = found if isinstance(found, dict) else {}
+    lines = []
+    if isinstance(details.get("target"), str) and details["target"]:
+        mode = details.get("mode")
+        lines.append(f"to {details['target']}" + (f", {mode}" if mode not in {None, "", "exact"} else ""))
+    if isinstance(details.get("backup"), str) and details["backup"]:
+        lines.append(f"{'the way back is' if act.get('act') == 'deploy' else 'backup'} {details['backup']}")
+    if isinstance(details.get("emergency"), str) and details["emergency"]:
+        kept = details["emergency"]
+        lines.append(f"what was live before is kept as {kept if '/' in kept else f'emergency/{kept}'}")
+    removed = details.get("removed")
+    if isinstance(removed, list) and removed:
+        names = [str(each.get("backup", each) if isinstance(each, dict) else each) for each in removed]
+        lines.append(f"removed {len(names)}: {', '.join(names)}")
+    if isinstance(details.get("job"), int):
+        lines.append(f"job {details['job']}")
+    return [visible(line) for line in lines]
 
 
 def _elsewhere(ws: Workspace, act: Mapping[str, object]) -> str:

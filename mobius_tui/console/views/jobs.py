@@ -9,6 +9,7 @@ from mobius_tui.console.lines import Line, columns, fit, outside
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.migration import percent, state_mark
 from mobius_tui.console.views.view import Detail, View, brief_seconds, labelled, long_time, no_head, short_time
+from mobius_tui.operations.run_steps import steps_of_summary
 from mobius_tui.store.jobs import Job
 
 
@@ -69,7 +70,8 @@ def _detail(job: Job, _: Snapshot) -> list[Detail]:
         ),
         labelled("found", f"failed {job.failed:,}, missing {job.missing:,}, low {job.low:,}, exact {job.exact:,}"),
         *(labelled(f"option {name}", value) for name, value in job.options.items()),
-        *(labelled(f"result {name}", value) for name, value in job.summary.items()),
+        *(labelled(f"step {step.name}", f"{step.state}: {step.reason}") for step in steps_of_summary(job.summary)),
+        *(labelled(f"result {name}", value) for name, value in job.summary.items() if name != "steps"),
     ]
 
 

@@ -16,7 +16,7 @@ from mobius_tui.cli.app import VERBS
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
 
-LATER = ["deploy", "rollback", "watch", "review", "health", "metrics", "report"]
+LATER = ["watch", "review", "health", "metrics"]
 
 
 @pytest.mark.parametrize(

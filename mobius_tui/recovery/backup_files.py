@@ -9,6 +9,7 @@ is not there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -57,6 +58,8 @@ NAMES = re.compile(
 
 _MARK = re.compile(rf"\.(.+)\.({MAKING}|{REMOVING})")
 _ATTEMPTS = 8
+# what stands in a side file's place is no file: as good as none
+_NONE_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EISDIR, errno.ENXIO}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class Backup:
         at: When it was made (its stamp), seconds since the epoch.
         size: Bytes.
         state: ``verified`` when it was read back and not changed in size since, ``corrupt`` when the last reading back
-            failed, ``missing side file`` when it has no recorded hash, ``unverified`` otherwise.
+            failed, ``missing side file`` when it has no recorded hash, ``unreadable`` when a side file is there and
+            cannot be read, ``unverified`` otherwise.
         verified_at: When it was last read back whole; None when never.
         images: Entries of the catalogue; None when unknown.
         sha256: Hex digest of the file by its side file; empty when that is missing.
@@ -182,12 +186,12 @@ def read_backup(folder: Path, name: str, *, emergency: bool = False) -> Backup:
         OSError: The backup's file cannot be looked at.
     """
     status = (folder / name).lstat()
-    meta = read_meta(folder, name)
+    meta, hidden = _meta_of(folder, name)
     parsed = parse_name(name)
     try:
         digests = recorded_digests(folder, name)
-    except OSError:
-        digests = {}
+    except OSError as error:
+        digests, hidden = {}, hidden or error.errno not in _NONE_THERE
     digest = digests.get(name, "")
     verified = _seconds(meta.get("verified"))
     images = meta.get("images")
@@ -201,7 +205,7 @@ def read_backup(folder: Path, name: str, *, emergency: bool = False) -> Backup:
         size=status.st_size,
         reason=str(meta.get("reason", "")),
         who=str(meta.get("who", "")),
-        state=_state_of(meta, status.st_size, digest, verified),
+        state="unreadable" if hidden else _state_of(meta, status.st_size, digest, verified),
         verified_at=verified,
         images=images if type(images) is int else None,
         sha256=digest,
@@ -274,11 +278,18 @@ def write_sides(folder: Path, name: str, digests: Mapping[str, str], meta: Mappi
 
 def read_meta(folder: Path, name: str) -> dict[str, object]:
     """What the meta file holds; nothing when it is missing, damaged or no plain file."""
+    return _meta_of(folder, name)[0]
+
+
+def _meta_of(folder: Path, name: str) -> tuple[dict[str, object], bool]:
+    """The same, and whether there is one that cannot be read: what it says, such as pinned, is then not known."""
     try:
         meta = json.loads(read_whole(folder / f"{name}{META}").data)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return meta if isinstance(meta, dict) else {}
+    except OSError as error:
+        return {}, error.errno not in _NONE_THERE
+    except (ValueError, RecursionError):
+        return {}, False
+    return (meta if isinstance(meta, dict) else {}), False
 
 
 def change_meta(folder: Path, name: str, change: Callable[[dict[str, object]], None]) -> None:

@@ -84,6 +84,8 @@ def _decided(backup: Backup, now: float, days: float, ranks: Sequence[str], need
         why.append("pinned")
     if backup.at > now + AHEAD_S:
         why.append("dated in the future: look at the clock")
+    if backup.state == "unreadable":
+        why.append("its side files cannot be read: nobody knows whether it is needed")
     why += ranks
     until = backup.at + days * _DAY_S
     young = now < until

@@ -19,7 +19,7 @@ from mobius_tui.recovery.journal import JOURNALS, Journal, begin_of, journals, o
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.restore import keep_displaced, settle_restore
-from mobius_tui.rollback.undo import Say, Settled, settle_deploy
+from mobius_tui.rollback.undo import Say, Settled, run_in, settle_deploy
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -84,17 +84,18 @@ def _open(folder: Path) -> list[Path]:
 def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:
     """Bring one journal's operation to rest and close it."""
     reading = read_journal(path)
-    if reading.problem == "empty":
+    published = reading.problem == "empty" and run_in(real_file(ws.catalogue)) == run_of(path)
+    if reading.problem == "empty" and not published:
         path.unlink()
         say(f"{visible(run_of(path))} was cut off before it began; nothing was changed")
         return None
     shown = visible(run_of(path))
-    if reading.problem == "corrupt":
+    if reading.problem == "corrupt" or published:
         shutil.copyfile(path, path.with_name(f"{path.name}.corrupt"))
         say(f"the journal of {shown} is corrupt after {len(reading.records)} records; going by the files' hashes")
     journal = Journal.resume(path)
     try:
-        if reading.problem == "corrupt":
+        if reading.problem == "corrupt" or published:
             journal.note("corrupt", records=len(reading.records))
         settled = settle(ws, journal, say=say)
         say(f"{shown} was cut off: {settled.sentence}")

@@ -29,10 +29,18 @@ Opened = Callable[..., Workspace]
 Run = Callable[..., Job]
 
 
-@pytest.fixture(autouse=True)
-def _own_temporaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "temp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+@pytest.fixture
+def scratch(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The temporary folders that are made meanwhile."""
+    made: list[Path] = []
+
+    class Noted(tempfile.TemporaryDirectory):  # type: ignore[type-arg]
+        def __init__(self, **how: object) -> None:
+            super().__init__(**how)  # type: ignore[call-overload]
+            made.append(Path(self.name))
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Noted)
+    return made
 
 
 def smoked(ws: Workspace, *, quick: bool = True, health: Health = WELL) -> dict[str, Check]:
@@ -52,7 +60,7 @@ def test_the_drawn_pictures_by_the_reference() -> None:
     assert [str(imagehash.dhash(picture_of(dhash))) for dhash in KNOWN_DHASHES] == [hex_of(d) for d in KNOWN_DHASHES]
 
 
-def test_all_is_well_and_nothing_is_left(make_workspace: Opened, run: Run, tmp_path: Path) -> None:
+def test_all_is_well_and_nothing_is_left(make_workspace: Opened, run: Run, scratch: list[Path]) -> None:
     ws = make_workspace(4)
     run(ws)
     backup_now(ws, "test")
@@ -64,7 +72,7 @@ def test_all_is_well_and_nothing_is_left(make_workspace: Opened, run: Run, tmp_p
     assert report.reachable and tuple(told) == report.checks
     assert "as stored" in report.checks[2].sentence and "is good" in report.checks[4].sentence
     assert tree(ws.library) == before, "the live library is only read"
-    assert list((tmp_path / "temp").glob("mobius-*")) == [], "no leftovers"
+    assert len(scratch) == 3 and not any(folder.exists() for folder in scratch), "no leftovers"
     assert json.loads(json.dumps(report.to_json()))["success_rate"] == 1.0
 
 

@@ -15,7 +15,7 @@ from mobius_tui.errors import BadInput
 from mobius_tui.recovery.backups import Decrypt
 from mobius_tui.rollback.options import Preview, RollbackOptions
 from mobius_tui.rollback.report import outcome_lines, preview_lines, show_list
-from mobius_tui.rollback.run import roll_back
+from mobius_tui.rollback.run import places_of, refuse_if_running, roll_back
 from mobius_tui.rollback.verify import verify_verb
 from mobius_tui.rollback.words import verb_of
 from mobius_tui.system.identity import login_name
@@ -95,6 +95,8 @@ def _rollback(ws: Workspace, given: argparse.Namespace, talk: Talk) -> int:
         show_list(ws, options, as_json=given.json, talk=talk)
         return 0
     _refuse_contradictions(options)
+    if not options.force:
+        refuse_if_running(places_of(ws, options).live)
     if not options.force and not talk.interactive:
         raise BadInput("there is no terminal to ask on", fix="`mobius rollback --force` asks nothing")
 

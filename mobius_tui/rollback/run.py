@@ -192,12 +192,10 @@ def _no_way_back(places: Places) -> ProcessingFailed:
 
 def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> list[str]:
     """End what runs if that is forced, and bring to rest what was cut off."""
-    if running_operation(places.live) is not None:
-        if not options.force:
-            failed = taken_error(catalogue_lock_path(places.live))
-            failed.fix = "wait for it, or `mobius rollback --force` ends it first"
-            raise failed
+    if options.force:
         stop_operation(ws, places.live, say)
+    else:
+        refuse_if_running(places.live)
     if not places.own:
         return []
     try:
@@ -205,6 +203,18 @@ def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say)
     except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
         return [f"an operation that was cut off could not be brought to rest: {visible(str(error))}"]
     return []
+
+
+def refuse_if_running(live: Path) -> None:
+    """Refuse to begin while something writes the catalogue.
+
+    Raises:
+        Held: Something does: says who, since when and what.
+    """
+    if running_operation(live) is not None:
+        failed = taken_error(catalogue_lock_path(live))
+        failed.fix = "wait for it, or `mobius rollback --force` ends it first"
+        raise failed
 
 
 def _plan(target: Target | None, options: RollbackOptions) -> Plan:

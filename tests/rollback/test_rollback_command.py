@@ -264,8 +264,9 @@ def test_a_running_operation_is_named_and_only_force_ends_it(published: Publishe
     before = published.live.read_bytes()
     target = next(published.backups.glob("*Z")).read_bytes()
     with holder(published) as running:
-        poll = mobius(published, "rollback", "--list")
-        assert poll.returncode == 0
+        asked = mobius(published, "rollback")
+        assert asked.returncode == 3 and "berta" in asked.stderr and "migrate" in asked.stderr
+        assert published.live.read_bytes() == before
         forced = mobius(published, "rollback", "--force")
         assert forced.returncode == 0, forced.stderr
         assert "berta" in forced.stderr and "migrate" in forced.stderr

@@ -129,6 +129,14 @@ def ask_health(ws_or_url: Workspace | str, timeout_s: float = ANSWER_S) -> Healt
     return _asked(address.url, timeout_s, address.token)
 
 
+def is_starting(ws: Workspace) -> bool:
+    """Whether a worker runs that has not said yet where it answers, or why nowhere."""
+    try:
+        return not ws.settings.base_url and holder_of(ws.worker_lock) is not None and worker_address(ws) is None
+    except MobiusError:
+        return False
+
+
 def wait_healthy(
     ws: Workspace,
     seconds: float,

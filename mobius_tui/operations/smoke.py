@@ -23,7 +23,7 @@ from mobius_tui.errors import Cancelled, HungUp, MobiusError, ProcessingFailed, 
 from mobius_tui.fingerprint.dhash import COLUMNS, ROWS, hex_of
 from mobius_tui.fingerprint.model import Outcome, Profile, Task
 from mobius_tui.fingerprint.pool import HashingPool
-from mobius_tui.launch.health import Health, ask_health
+from mobius_tui.launch.health import Health, ask_health, is_starting, wait_healthy
 from mobius_tui.operations.options import image_limits
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -33,6 +33,9 @@ KNOWN_DHASHES: Final = (0xF0E4C2D9A1B3C5D7, 0x0123456789ABCDEF, 0xA55A3CC3F00F96
 
 SAMPLE: Final = 5
 """Images of the library that are tried until one is found that has not changed since it was fingerprinted."""
+
+START_S: Final = 10.0
+"""Seconds that a worker which is just starting is waited for."""
 
 _BLOCK = 16
 _STEP = 14
@@ -129,7 +132,10 @@ def run_smoke(
     answers: list[Health] = []
 
     def health() -> str:
-        answers.append(ask(ws))
+        answer = ask(ws)
+        if answer.status == "unreachable" and is_starting(ws):  # asked in the second before it listens
+            answer = wait_healthy(ws, START_S, ask=ask)
+        answers.append(answer)
         if not answers[-1].answers:
             raise ProcessingFailed(answers[-1].sentence)
         return answers[-1].sentence

@@ -22,6 +22,7 @@ from mobius_tui.operations import smoke, smoke_systems
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.smoke import KNOWN_DHASHES, Check, SmokeReport, picture_of, run_smoke
 from mobius_tui.store.jobs import Job
+from mobius_tui.system.locks import FileLock
 from mobius_tui.workspace import Workspace
 
 WELL = Health("healthy", {"status": "healthy"}, "healthy")
@@ -89,6 +90,21 @@ def test_health(make_workspace: Opened, status: str, ok: bool, reachable: bool) 
     assert (report.checks[0].ok, report.reachable) == (ok, reachable)
     assert f"it is {status}" in report.checks[0].sentence
     assert report.failed == (0 if ok else 1), "the others are made all the same"
+
+
+def test_a_worker_that_is_just_starting_is_waited_for(make_workspace: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smoke, "START_S", 600.0)
+    ws = make_workspace(1)
+    answers = [Health("unreachable"), Health("unreachable"), WELL]
+    lock = FileLock(ws.worker_lock)
+    assert lock.acquire("tester", "worker")
+    try:
+        assert run_smoke(ws, quick=True, ask=lambda _: answers.pop(0)).reachable
+    finally:
+        lock.release()
+    asked: list[Workspace] = []
+    report = run_smoke(ws, quick=True, ask=lambda ws: (asked.append(ws), Health("unreachable"))[1])
+    assert not report.reachable and len(asked) == 1, "without a worker there is nothing to wait for"
 
 
 def test_a_library_without_images_fails(make_workspace: Opened) -> None:

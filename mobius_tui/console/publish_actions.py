@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import time
 
 from mobius_tui.console.asking import Action, Plan, Question, typed_in_production
@@ -15,7 +16,6 @@ from mobius_tui.console.snapshot import HASHING, Snapshot, publication_of, way_i
 from mobius_tui.console.views.view import long_time
 from mobius_tui.errors import BadInput, MobiusError, ProcessingFailed
 from mobius_tui.recovery.backups import Backup
-from mobius_tui.system.processes import process_token, reap
 from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
@@ -91,8 +91,41 @@ def _start_deploy(ws: Workspace, _: Snapshot) -> str:
     from mobius_tui.store.database import open_database
 
     with contextlib.closing(open_database(ws.database)) as connection:
-        job = start_deploy(ws, connection, DeployOptions(reason=REASON), os.environ, flagged_environment(ws))
+        options = DeployOptions(reason=REASON, attended=True)
+        job = start_deploy(ws, connection, options, os.environ, flagged_environment(ws))
     return f"deploy {job.id} has begun; pane 2 shows its steps"
+
+
+def question_of(snapshot: Snapshot) -> str:
+    """What a deploy under way asks; empty when it asks nothing."""
+    found = publication_of(snapshot)
+    job = found.job if found is not None else None
+    return outside(job.summary.get("question") or "") if job is not None and job.state == "paused" else ""
+
+
+def able_to_answer(snapshot: Snapshot) -> str | None:
+    """Whether a deploy waits for an answer."""
+    return snapshot.problem or (None if question_of(snapshot) else "no deploy asks anything")
+
+
+def _ask_answer(snapshot: Snapshot) -> Question:
+    return Question(
+        f"{question_of(snapshot)}: publish it?",
+        ("The deploy waits for this; C ends it, and nothing is published then.",),
+        "Publish it",
+        typed_in_production(snapshot),
+        no="Not yet",
+    )
+
+
+def _answer(ws: Workspace, connection: sqlite3.Connection, snapshot: Snapshot) -> str:
+    from mobius_tui.operations.asking import ask_job
+
+    found = publication_of(snapshot)
+    if found is None or found.job is None or not question_of(snapshot):
+        raise BadInput("the deploy does not ask any more")
+    ask_job(ws, connection, found.job.id, "run", reason=question_of(snapshot))
+    return f"deploy {found.job.id} goes on"
 
 
 def flagged_environment(ws: Workspace) -> str | None:
@@ -175,8 +208,8 @@ def run_verb(ws: Workspace, arguments: list[str], output: str) -> str:
     started = start_verb(ws, arguments, os.environ, output=output, env_name=flagged_environment(ws))
     deadline = time.monotonic() + LONGEST_S
     while time.monotonic() < deadline:
-        code = reap(started.pid)
-        if code is None and process_token(started.pid):
+        code = started.ended()
+        if code is None:
             time.sleep(_LOOK_S)
             continue
         if code:
@@ -198,6 +231,10 @@ ACTIONS = (
         ("R",), "R", "rollback", "rollback",
         "Roll back to the backup chosen in pane 1, else to the way back from what is live. Asks first.",
         able_to_roll_back, True, plan=_plan_rollback, rank=17,
+    ),
+    Action(
+        ("A",), "A", "answer", "answer", "Let a deploy go on that waits for an answer. Asks first.",
+        able_to_answer, True, _answer, _ask_answer, rank=1,
     ),
 )  # fmt: skip
 """The actions that publish."""

@@ -167,7 +167,7 @@ def _start(ws: Workspace, environ: Mapping[str, str], env_name: str | None) -> N
     while worker_holder(ws) is None:
         code = reap(pid)
         if (code is not None or not process_token(pid)) and worker_holder(ws) is None:
-            raise _stillborn(code, output, said_before)
+            raise _stillborn(reap(pid) if code is None else code, output, said_before)
         if time.monotonic() > deadline:
             raise EnvironmentFailed(
                 f"the worker (PID {pid}) has not taken its lock within {START_S:g} s",

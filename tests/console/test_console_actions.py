@@ -38,7 +38,7 @@ def test_read_only_has_no_action_that_writes():
     assert [a.name for a in looking if a.writes or a.call or a.act or a.plan or a.question] == []
     assert {action.name for action in registry()} - {a.name for a in registry(read_only=True)} == {
         "dry_run", "migrate", "pause", "cancel", "backup", "start_worker", "deploy", "rollback", "verify", "pin",
-        "restore", "clean",
+        "restore", "clean", "answer",
     }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_what_writes_is_done_in_one_way_and_says_what_it_does():
 
 
 def test_keys_that_change_the_catalogue_have_a_capital_and_a_question():
-    for name in ("migrate", "cancel", "deploy", "rollback", "clean", "restore"):
+    for name in ("migrate", "cancel", "deploy", "rollback", "clean", "restore", "answer"):
         assert ACTIONS[name].shown.isupper()
         assert ACTIONS[name].question or ACTIONS[name].plan
     assert "not decoded again" in " ".join(ACTIONS["cancel"].question(running()).lines)

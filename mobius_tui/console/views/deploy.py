@@ -92,6 +92,9 @@ def _story(found: Publication, snapshot: Snapshot, width: int, height: int, glyp
     if found.state == "interrupted":
         said = f"{glyphs.warn} its process is gone; the next deploy or rollback finishes or undoes it, and says which"
         return _said(said, "warn", width, room)
+    if job is not None and job.state == "paused" and job.summary.get("question"):
+        asks = f"{glyphs.paused} {outside(job.summary['question'])}: A answers, C ends it"
+        return _said(asks, "warn", width, room)
     if job is not None and job.active and job.wanted == "cancel":
         said = f"{glyphs.warn} {outside(job.wanted_by)} asked to end it; what it did is undone"
         return _said(said, "warn", width, room)

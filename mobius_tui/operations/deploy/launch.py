@@ -53,6 +53,14 @@ class Started:
     output: Path
     said_before: int
 
+    def ended(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        code = reap(self.pid)
+        if code is None and not process_token(self.pid):  # it ended between the two looks
+            code = reap(self.pid)
+            return 0 if code is None else code
+        return code
+
     def last_words(self) -> str:
         """The last line it printed, safe to show; empty when there is none."""
         return last_words(self.output, self.said_before)
@@ -192,11 +200,11 @@ def _taken(ws: Workspace, connection: sqlite3.Connection, job_id: int, started: 
     """
     deadline = time.monotonic() + START_S
     while True:
-        ended = reap(started.pid)
+        ended = started.ended()
         job = find_job(connection, job_id)
         if job.state != "queued":
             return job
-        if ended is not None or not process_token(started.pid):
+        if ended is not None:
             raise _stillborn(ended, started)
         if time.monotonic() > deadline:
             raise EnvironmentFailed(
@@ -207,7 +215,7 @@ def _taken(ws: Workspace, connection: sqlite3.Connection, job_id: int, started: 
         time.sleep(LOOK_S / 5)
 
 
-def _stillborn(code: int | None, started: Started) -> MobiusError:
+def _stillborn(code: int, started: Started) -> MobiusError:
     """Why the process ended at once, by its last words and exit code."""
     said = (started.last_words() or "it printed nothing").removeprefix("mobius: ")
     place = visible(str(started.output))

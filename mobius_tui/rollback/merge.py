@@ -27,6 +27,8 @@ _OWNED_MEMBER = re.compile(
     r'("[^"\\]*(?:\\.[^"\\]*)*"|[^ \t\n\r"{}\[\],:]+)',
     re.DOTALL,
 )
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What the live catalogue has of others that the target has not.

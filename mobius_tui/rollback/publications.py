@@ -19,6 +19,7 @@ from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, read_journal
 from mobius_tui.rollback.plans import Present
 from mobius_tui.rollback.restore import read_present
+from mobius_tui.system import clock
 from mobius_tui.text import visible
 
 GOING_BACK = frozenset({"rollback", "deploy rolled back", "restore", "backup restore"})
@@ -49,13 +50,14 @@ class WayBack:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the records say: a backup's name or content, the act that tells, or that there is nothing earlier."""
+    """What the records say: a backup's name or content, and when it was published over; or that nothing is earlier."""
 
     name: str
     content: str
     direct: bool
     run: str
     older_than: str = ""
+    at: float | None = None
 
 
 def way_back(state: Path, backups: Path, live: Path) -> WayBack | None:
@@ -97,7 +99,7 @@ def way_back_of(
         backup = _pick(usable, found)
         if backup is not None:
             published = present.sha256 if found.direct and present.data is not None else None
-            return WayBack(backup, how, True, published, _substitutes(usable, backup))
+            return WayBack(backup, how, True, published, _substitutes(usable, backup, found.at))
     if found is None and run:
         named = journalled.get(run, "")
         for backup in usable:
@@ -183,7 +185,7 @@ def _walk(acts: Sequence[Mapping[str, Any]], place: int, backups: Sequence[Backu
             before = str(act.get("before") or "")
             name = _name(act.get("details"), "backup")
             if name or any(backup.catalogue_sha256 == before for backup in backups if before):
-                return _Found(name, before, bool(exact) and exact == act.get("after"), run)
+                return _Found(name, before, bool(exact) and exact == act.get("after"), run, at=_moment(act))
             # published without a backup, as the worker does for changes of the library: the one before it counts
             earlier = _latest(acts, place, lambda each, before=before: each.get("after") == before)
             if earlier is None:
@@ -222,11 +224,18 @@ def _pick(backups: Sequence[Backup], found: _Found) -> Backup | None:
     return next((backup for backup in backups if backup.catalogue_sha256 == found.content), None)
 
 
-def _substitutes(backups: Sequence[Backup], chosen: Backup) -> tuple[Backup, ...]:
+def _substitutes(backups: Sequence[Backup], chosen: Backup, until: float | None = None) -> tuple[Backup, ...]:
+    """What may serve in a backup's place; a publication may have taken an old backup of the same content as its own."""
     rest = [backup for backup in backups if backup.name != chosen.name]
     same = [backup for backup in rest if chosen.catalogue_sha256 and _same(backup, chosen)]
-    older = [backup for backup in rest if backup not in same and backup.at < chosen.at]
+    bound = chosen.at if until is None else max(until, chosen.at)
+    older = [backup for backup in rest if backup not in same and backup.at < bound]
     return (*same, *older)
+
+
+def _moment(act: Mapping[str, Any]) -> float | None:
+    """When an act was noted; None when that is not told."""
+    return clock.from_stamp(str(act.get("time")).replace("-", "").replace(":", ""))
 
 
 def _same(backup: Backup, chosen: Backup) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
 from mobius_tui.recovery.atomic import ABSENT, hash_or_absent
 from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
-from mobius_tui.recovery.reserve import release_reserve
+from mobius_tui.recovery.reserve import ensure_reserve, release_reserve
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
 from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptions, Say
@@ -106,6 +106,9 @@ def roll_back(
             images, failed = _images(ws, places, target, options, records, say)
         if options.force:
             cancel_queued(ws, say)
+        if places.own:
+            with contextlib.suppress(MobiusError, OSError):  # the next rollback needs room too, where there is any
+                ensure_reserve(places.live, len(restored.wanted.content))
     said = _tell_operator(ws, records, restored, target, say)
     worker, healthy = service.restart(say)
     code = failed[1] if failed is not None else 0 if healthy else ProcessingFailed.exit_code

@@ -163,6 +163,17 @@ def test_substitutes_are_of_the_same_content_first_then_older(library: Published
     assert [backup.name for backup in found.others] == [same.name, first.name]
 
 
+def test_a_reused_old_backup_has_the_ones_made_since_in_its_place(library: Published) -> None:
+    first = library.publish()
+    second = library.publish()
+    assert first is not None and second is not None
+    library.live.write_bytes(first.path.read_bytes())
+    library.publish(backup=False)  # its way back is the first backup, which has the content
+    found = way(library)
+    assert found.backup.name == first.name
+    assert [backup.name for backup in found.others] == [second.name]
+
+
 def test_history_that_leads_in_circles_ends(library: Published) -> None:
     before = library.live.read_bytes()
     one, other = sha(before), sha(b"other")

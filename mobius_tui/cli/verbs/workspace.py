@@ -138,7 +138,7 @@ def concerned_lines(act: Mapping[str, object]) -> list[str]:
     if isinstance(details.get("backup"), str) and details["backup"]:
         lines.append(f"{'the way back is' if act.get('act') == 'deploy' else 'backup'} {details['backup']}")
     if isinstance(details.get("emergency"), str) and details["emergency"]:
-        kept = details["emergency"]
+        kept = str(details["emergency"])
         lines.append(f"what was live before is kept as {kept if '/' in kept else f'emergency/{kept}'}")
     removed = details.get("removed")
     if isinstance(removed, list) and removed:

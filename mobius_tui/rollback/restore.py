@@ -130,43 +130,62 @@ def restore_catalogue(
         OutOfResource: No space, though the reserve was given back; the live file is as it was.
         ProcessingFailed: After the exchange the live file is not what was staged: another program wrote it.
     """
-    noted = note or (lambda *_args, **_facts: None)
-    warnings: list[str] = []
+    attempt = _Attempt(live, run_id, emergency, who, reason, note or (lambda *_args, **_facts: None), say)
     for number in range(1, TRIES + 1):
         present = read_present(live, patience_s=patience_s)
-        wanted = plan(present)
-        after = hashlib.sha256(wanted.content).hexdigest()
-        if after == present.sha256:
-            noted("restore", state="same", after=after)
-            return Restored(present.sha256, after, False, None, wanted, number)
-        staged = staged_path(live, run_id)
-        noted("restore", state="staging", staged=staged.name)
-        _stage(live, wanted.content, staged, say)
-        facts = {"before": present.sha256, "after": after, "staged": staged.name, "emergency": str(emergency)}
         try:
-            noted("restore", state="staged", **facts)
-            _exchange(staged, live, present.sha256, after, warnings)
+            return attempt.make(present, plan(present), number)
         except Changed:
             say("another program wrote the catalogue meanwhile: working it out anew")
-            continue
-        except BaseException:
-            _leave(staged, live, after)
-            raise
-        with _told(warnings):
-            noted("restore", state="swapped", **facts)
-        kept: Path | None = None
-        if present.sha256 != ABSENT:
-            kept, said = keep_displaced(staged, live, emergency, run_id=run_id, who=who, reason=reason)
-            warnings += said
-        with _told(warnings):
-            noted("restore", state="kept", emergency="" if kept is None else str(kept))
-        _insist(live, after, kept)
-        return Restored(present.sha256, after, True, kept, wanted, number, tuple(warnings))
     staged_path(live, run_id).unlink(missing_ok=True)
     raise Changed(
         f"{visible(str(live))} was changed by another program {TRIES} times while it was being restored",
         fix="stop the program that writes it, then run it again",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One try after another to put content live, for one run."""
+
+    live: Path
+    run_id: str
+    emergency: Path
+    who: str
+    reason: str
+    note: Callable[..., None]
+    say: Callable[[str], None]
+
+    def make(self, present: Present, wanted: Wanted, number: int) -> Restored:
+        """Stage, exchange, keep what came out; raises Changed, with the live file as others left it."""
+        live, warnings = self.live, list[str]()
+        after = hashlib.sha256(wanted.content).hexdigest()
+        if after == present.sha256:
+            self.note("restore", state="same", after=after)
+            return Restored(present.sha256, after, False, None, wanted, number)
+        staged = staged_path(live, self.run_id)
+        self.note("restore", state="staging", staged=staged.name)
+        _stage(live, wanted.content, staged, self.say)
+        facts = {"before": present.sha256, "after": after, "staged": staged.name, "emergency": str(self.emergency)}
+        try:
+            self.note("restore", state="staged", **facts)
+            _exchange(staged, live, present.sha256, after, warnings)
+        except Changed:
+            raise
+        except BaseException:
+            _leave(staged, live, after)
+            raise
+        with _told(warnings):
+            self.note("restore", state="swapped", **facts)
+        kept: Path | None = None
+        if present.sha256 != ABSENT:
+            told = {"run_id": self.run_id, "who": self.who, "reason": self.reason}
+            kept, said = keep_displaced(staged, live, self.emergency, **told)
+            warnings += said
+        with _told(warnings):
+            self.note("restore", state="kept", emergency="" if kept is None else str(kept))
+        _insist(live, after, kept)
+        return Restored(present.sha256, after, True, kept, wanted, number, tuple(warnings))
 
 
 def settle_restore(live: Path, run_id: str, record: Mapping[str, Any], *, who: str, emergency: Path) -> str:

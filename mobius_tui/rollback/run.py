@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,52 +80,25 @@ def roll_back(
     """
     places = places_of(ws, options)
     service = Service(ws, environ, env_name)
-    warnings = _make_way(ws, places, options, say)
-    present = read_present(places.live, patience_s=PATIENCE_S if options.keep_new else 0.0)
-    target, way_said = find_target(ws, places, present, options)
-    plan = _plan(target, options)
-    wanted = plan(present)
-    preview = _preview(ws, places, present, target, wanted, (*warnings, *way_said))
-    if not options.force and not confirm(preview):
+    course = _planned(ws, places, options, _make_way(ws, places, options, say))
+    if not options.force and not confirm(course.preview):
         raise Cancelled("nothing was changed")
     with _locked(places.live, ws.actor):
         records = Records(ws, places.live, options.to_json(), options.reason)
         with _brought_to_rest(records, places):
-            restored = restore_catalogue(
-                places.live,
-                plan,
-                run_id=records.run_id,
-                emergency=places.emergency,
-                who=ws.actor,
-                reason=options.reason or f"before {records.run_id}",
-                note=records.note,
-                say=say,
-                patience_s=PATIENCE_S if options.keep_new else 0.0,
-            )
-            _note(records, restored, target, options)
-            images, failed = _images(ws, places, target, options, records, say)
+            restored = _restore(ws, places, options, course, records, say)
+            images, failed = _images(ws, places, course.target, options, records, say)
         if options.force:
             cancel_queued(ws, say)
         if places.own:
             with contextlib.suppress(MobiusError, OSError):  # the next rollback needs room too, where there is any
                 ensure_reserve(places.live, len(restored.wanted.content))
-    said = _tell_operator(ws, records, restored, target, say)
+    said = _tell_operator(ws, records, restored, course.target, say)
     worker, healthy = service.restart(say)
     code = failed[1] if failed is not None else 0 if healthy else ProcessingFailed.exit_code
-    told = (*preview.warnings, *records.warnings, *restored.warnings, *said, *_written_late(restored))
-    outcome = Outcome(
-        run=records.run_id,
-        live=str(places.live),
-        target="" if target is None else target.name,
-        how=preview.how,
-        mode=options.mode,
-        before=restored.before,
-        after=restored.after,
-        changed=restored.changed,
-        emergency="" if restored.emergency is None else str(restored.emergency),
-        **_figures(present, restored),
-        changes=restored.wanted.changes,
-        kept=restored.wanted.kept,
+    told = (*course.preview.warnings, *records.warnings, *restored.warnings, *said, *_written_late(restored))
+    outcome = replace(
+        _outcome(records, places, options, course, restored),
         images=images,
         worker=worker,
         warnings=told if failed is None else (*told, failed[0]),
@@ -134,6 +107,62 @@ def roll_back(
     sentence = "restored" if not code else f"restored, but {failed[0] if failed is not None else worker}"
     records.end("done", code, sentence, {"before": outcome.before, "after": outcome.after, "target": outcome.target})
     return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class _Course:
+    """What a rollback is going to do: the live file as it was read, the verified target, and the plan from both."""
+
+    present: Present
+    target: Target | None
+    plan: Plan
+    preview: Preview
+
+
+def _planned(ws: Workspace, places: Places, options: RollbackOptions, warnings: Sequence[str]) -> _Course:
+    present = read_present(places.live, patience_s=PATIENCE_S if options.keep_new else 0.0)
+    target, said = find_target(ws, places, present, options)
+    plan = _plan(target, options)
+    preview = _preview(ws, places, present, target, plan(present), (*warnings, *said))
+    return _Course(present, target, plan, preview)
+
+
+def _restore(
+    ws: Workspace, places: Places, options: RollbackOptions, course: _Course, records: Records, say: Say
+) -> Restored:
+    """Put the target live and note it in the history."""
+    restored = restore_catalogue(
+        places.live,
+        course.plan,
+        run_id=records.run_id,
+        emergency=places.emergency,
+        who=ws.actor,
+        reason=options.reason or f"before {records.run_id}",
+        note=records.note,
+        say=say,
+        patience_s=PATIENCE_S if options.keep_new else 0.0,
+    )
+    _note(records, restored, course.target, options)
+    return restored
+
+
+def _outcome(
+    records: Records, places: Places, options: RollbackOptions, course: _Course, restored: Restored
+) -> Outcome:
+    return Outcome(
+        run=records.run_id,
+        live=str(places.live),
+        target="" if course.target is None else course.target.name,
+        how=course.preview.how,
+        mode=options.mode,
+        before=restored.before,
+        after=restored.after,
+        changed=restored.changed,
+        emergency="" if restored.emergency is None else str(restored.emergency),
+        **_figures(course.present, restored),
+        changes=restored.wanted.changes,
+        kept=restored.wanted.kept,
+    )
 
 
 def places_of(ws: Workspace, options: RollbackOptions) -> Places:

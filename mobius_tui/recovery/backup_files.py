@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -334,16 +333,6 @@ def marked(entry: str) -> tuple[str, str] | None:
     """The backup's name and ``making`` or ``removing`` of a hidden mark; None when the entry is none."""
     match = _MARK.fullmatch(entry)
     return (match[1], match[2]) if match else None
-
-
-def tighten(path: Path) -> None:
-    """Make a backup and its side files 0640 or tighter."""
-    for side in ("", *SIDES):
-        with contextlib.suppress(OSError):
-            part = path.with_name(path.name + side)
-            mode = stat.S_IMODE(part.stat().st_mode)
-            if mode & ~0o640:
-                part.chmod(mode & 0o640)
 
 
 def _encoded(meta: Mapping[str, object]) -> bytes:

@@ -30,7 +30,6 @@ from mobius_tui.recovery.backup_files import (
     read_backup,
     read_meta,
     recorded_digests,
-    tighten,
     widowed,
     write_sides,
 )
@@ -57,7 +56,6 @@ __all__ = [
     "parse_name",
     "pin",
     "read_backup_catalogue",
-    "tighten",
     "verify_backup",
     "widowed",
 ]
@@ -140,7 +138,6 @@ def create_backup(
         kept = keep_decisions(folder, claim.name, decisions, encrypt, digests)
         meta = new_meta(claim.name, claim.path, reason, who, written, details)
         write_sides(folder, claim.name, digests, {**meta, "catalogue_sha256": digest, "decisions_sha256": kept})
-        tighten(claim.path)
     return read_backup(folder, claim.name)
 
 

@@ -14,7 +14,6 @@ from mobius_tui.recovery.backup_files import (
     FULL_PREFIX,
     Backup,
     read_backup,
-    tighten,
     write_sides,
 )
 from mobius_tui.recovery.backup_marks import PREFIXES, claimed, make_folder
@@ -89,7 +88,6 @@ def create_full(
             "flawed": packing.flawed[:_LISTED],
         }
         write_sides(folder, claim.name, {claim.name: written}, meta)
-        tighten(claim.path)
     return read_backup(folder, claim.name)
 
 

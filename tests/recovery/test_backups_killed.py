@@ -16,6 +16,7 @@ from mobius_tui.recovery.backup_marks import remove_files, sweep
 from mobius_tui.recovery.backups import PREFIX, create_backup, verify_backup
 from mobius_tui.recovery.full_backup import create_full
 from mobius_tui.recovery.zipped import Item
+from mobius_tui.system.processes import process_token
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the killed process is a fork of the test's")
 
@@ -196,3 +197,23 @@ def test_what_is_being_removed_is_not_listed(root: Path) -> None:
     make_old(root)
     mark_of(root / "backups", PREFIX + OLD, REMOVING).touch()
     assert list_backups(root / "backups") == []
+
+
+def test_living_maker_is_left_alone_where_there_are_no_locks(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is granted there: the maker's token tells, and this process knows its own claims."""
+    monkeypatch.setattr(backup_marks, "_lock", lambda _: True)
+    folder = root / "backups"
+    with backup_marks.claimed(folder, lambda stamp: PREFIX + stamp) as claim:
+        claim.path.write_bytes(b"half")
+        assert sweep(folder) == [] and claim.path.exists()
+        claim.path.unlink()
+    sleeper = subprocess.Popen(["sleep", "60"])
+    mark = mark_of(folder, PREFIX + OLD, MAKING)
+    try:
+        (folder / f"{PREFIX}{OLD}").write_bytes(b"half")
+        mark.write_text(process_token(sleeper.pid))
+        assert sweep(folder) == [] and mark.exists()
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+    assert sweep(folder) == [PREFIX + OLD] and list(folder.iterdir()) == []

@@ -183,7 +183,7 @@ def _add_rows(connection: sqlite3.Connection | None, facts: RunFacts, parts: _Pa
         facts.job = job_facts(job)
         parts.files["job.json"] = _json(facts.job)
     if not facts.events:
-        parts.missing.append("the database has no events of it (they are kept for 30 days); see the run log")
+        parts.missing.append("the database has no events of it; what happened is taken from the run log")
 
 
 def _add_journal(ws: Workspace, facts: RunFacts, parts: _Parts) -> None:

@@ -63,7 +63,7 @@ class RunFacts:
             "began": None if began is None else clock.iso(began),
             "ended": None if ended is None else clock.iso(ended),
             "outcome": end.get("state") or job.get("state"),
-            "why": end.get("reason") or job.get("error"),
+            "conclusion": end.get("reason") or job.get("error"),
             "exit_code": end.get("exit_code", job.get("exit_code")),
             "before": act.get("before") or begin.get("before"),
             "after": act.get("after"),
@@ -71,8 +71,11 @@ class RunFacts:
         }
 
     def steps(self) -> Sequence[Any]:
-        """Its steps: by the journal, else by the row."""
-        return steps_of_journal(self.records) or steps_of_summary((self.job or {}).get("summary") or {})
+        """Its steps: by the row when that is over, for it is exact to the millisecond; else by the journal."""
+        job = self.job or {}
+        mirrored = steps_of_summary(job.get("summary") or {})
+        journalled = steps_of_journal(self.records)
+        return (mirrored or journalled) if job.get("finished_at") else (journalled or mirrored)
 
     def names(self) -> set[str]:
         """Every short text in journal, history and row: among them the names of the backups concerned."""
@@ -112,6 +115,8 @@ def _of_journal(records: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
         words = [str(record.get("what", "?"))]
         words += [str(record[name]) for name in ("step", "state", "reason", "text") if record.get(name)]
         rest = {name: value for name, value in record.items() if name not in _OWN_FACTS}
+        brief = [f"{name}={value}" for name, value in rest.items() if isinstance(value, str | int) and value != ""]
+        words += brief if record.get("what") not in {"begin", "step"} else []
         yield _entry(record.get("time"), "journal", " ".join(words), rest)
 
 
@@ -162,7 +167,7 @@ def timeline_page(facts: RunFacts, entries: Sequence[Entry], missing: Sequence[s
     """
     head = facts.head()
     lines = [f"# {_plain(facts.run)}", ""]
-    for name in ("kind", "who", "reason", "began", "ended", "outcome", "why", "exit_code", "before", "after"):
+    for name in ("kind", "who", "reason", "began", "ended", "outcome", "conclusion", "exit_code", "before", "after"):
         value = head[name]
         lines.append(f"- {name.replace('_', ' ')}: {'-' if value in (None, '') else _plain(value)}")
     steps = facts.steps()

@@ -149,6 +149,8 @@ def _of_error(name: str, error: MobiusError) -> Finding:
     place = f" ({error.where})" if error.where else ""
     kinds = {Held: "held", BadInput: "input", ProcessingFailed: "processing", OutOfResource: "resource"}
     kind = next((word for type_, word in kinds.items() if isinstance(error, type_)), "environment")
+    if exit_code_of(error) == OutOfResource.exit_code:  # its cause tells
+        kind = "resource"
     return Finding(name, False, f"{error.what}{place}", error.fix, kind)
 
 

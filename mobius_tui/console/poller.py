@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mobius_tui.console.journal import JournalReader
-from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.snapshot import Snapshot, publication_of
 from mobius_tui.errors import MobiusError
 from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.store.database import data_version, database_error, open_for_reading
@@ -31,6 +31,9 @@ LEAST_PERIOD_S = 0.25
 
 REFRESH_S = 15.0
 """A read without a change, so that the 15 minutes of the figures move on."""
+
+COUNT_S = 1.0
+"""While a deploy or rollback runs, the seconds of its step go on at this pace."""
 
 BACKUPS_S = 60.0
 """The backups are listed anew at least this often; sooner when their folder changed."""
@@ -119,9 +122,16 @@ class Poller:
         found = self._with_store(found, forced=alive != before.worker_alive)
         if alive != before.worker_alive:
             found = replace(found, worker_alive=alive, worker_note="" if alive else found.worker_note)
+        if found is before and self._counts_on(found):
+            found = replace(found, at=self._now())
         if found is not before:
             self.latest = found
         return self.latest
+
+    def _counts_on(self, found: Snapshot) -> bool:
+        """Whether a step runs whose seconds should be seen going on although nothing is written."""
+        publication = publication_of(found)
+        return publication is not None and publication.state == "running" and self._now() - found.at >= COUNT_S
 
     def _with_store(self, found: Snapshot, *, forced: bool) -> Snapshot:
         try:

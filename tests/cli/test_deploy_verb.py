@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from running_verbs import Mobius, finish, start
+from running_verbs import Mobius, finish, start, tree
 
 from mobius_tui.cli.step_lines import StepPrinter, live_line, step_lines
 from mobius_tui.cli.verbs import deploy as verb
@@ -323,6 +323,20 @@ def test_a_dry_run_writes_only_its_report(mobius: Mobius, live: Path) -> None:
     assert deploys(live) == [] and not list((live / "backups").glob("library.json.bak.*"))
     facts = mobius("deploy", "--dry-run", "--force", "--workspace", live, "--json").json
     assert facts["preflight"][0]["name"] == "catalogue" and facts["mode"] == "DRY RUN"
+
+
+def test_a_dry_run_of_a_file_judges_it_as_the_deploy_would(mobius: Mobius, live: Path) -> None:
+    assert mobius("migrate", "-o", live / "staged.json", "--workspace", live, "--fresh").code == 0
+    before = tree(live / "library")
+    answer = mobius("deploy", "--dry-run", "--force", "--from", live / "staged.json", "--workspace", live)
+    assert answer.code == 0, answer.err
+    assert re.search(r"^good +file .*5 images", answer.out, re.MULTILINE)
+    (live / "staged.json").write_text(
+        (live / "library" / "library.json").read_text().replace('"dhash": "', '"dhash": "0')
+    )
+    answer = mobius("deploy", "--dry-run", "--force", "--from", live / "staged.json", "--workspace", live)
+    assert answer.code in {1, 2}, answer.out
+    assert tree(live / "library") == before and deploys(live) == []
 
 
 def row(**changes: Any) -> Job:

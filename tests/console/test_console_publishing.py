@@ -431,16 +431,22 @@ def test_journals_are_followed_while_they_are_written(ws: Workspace) -> None:
 
 
 def test_the_poller_shows_a_rollback_without_a_database(ws: Workspace) -> None:
-    poller = Poller(ws, read_only=True)
+    now = [1000.0]
+    poller = Poller(ws, read_only=True, now=lambda: now[0])
     journal = Journal.create(
         ws.state / "deploy", "rollback-20261120T120001Z", kind="rollback", who="bob", token=process_token()
     )
     found = poller.look()
     assert found.problem and found.journal is not None and shows_publication(found)
     assert poller.look() is found, "nothing moved"
+    now[0] += 1.5
+    assert poller.look().at == 1001.5, "the seconds of its step go on"
     journal.note("end", state="done", exit_code=0)
     assert poller.look().journal.state == "done"
     journal.close()
+    last = poller.look()
+    now[0] += 5
+    assert poller.look() is last, "nothing runs any more"
 
 
 def test_a_verb_of_its_own_process_is_judged_by_its_exit_code(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

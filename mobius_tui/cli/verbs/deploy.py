@@ -7,10 +7,10 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,6 +36,9 @@ from mobius_tui.store.jobs import Job
 from mobius_tui.system import clock
 from mobius_tui.text import counted, human_seconds, visible
 from mobius_tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mobius_tui.operations.deploy.preflight import Finding
 
 _MOST_DAYS = 36_500
 
@@ -172,6 +175,8 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
             show(f"{mark:<7}  {finding.name:<12}  {finding.sentence}", style)
         flush(sys.stdout)
     refuse(findings, force=options.force)
+    if options.source is not None:
+        return _dry_run_of_file(call, ws, options.source, findings)
     job = run_to_end(call, ws, replace(default_options(ws), dry_run=True, reason=options.reason))
     if call.json:
         show_json({"run": job.run_id, "preflight": [asdict(finding) for finding in findings], **job.summary})
@@ -179,6 +184,23 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
     for line in summary_lines(job.summary, screen_width()):
         show(line)
     call.say("nothing was changed; `mobius deploy` does it")
+    return 0
+
+
+def _dry_run_of_file(call: Call, ws: Workspace, source: str, findings: Sequence[Finding]) -> int:
+    """With --from there is nothing to migrate: the file is judged as the deploy would."""
+    from mobius_tui.operations.deploy.rehearsal import rehearse_source
+
+    verified, left_out = rehearse_source(ws, source)
+    if call.json:
+        facts = {"preflight": [asdict(finding) for finding in findings], "verified": verified.to_json()}
+        show_json({**facts, "left_out": left_out})
+        return 0
+    same = f"{verified.recomputed} of {verified.sampled} sampled hashes the same"
+    show(f"good     file          {counted(verified.entries)}, {same}", "good")
+    for path in left_out:
+        show(f"note     left out      {path} is neither in the catalogue nor in the library any more", "warn")
+    call.say("nothing was changed; the same without --dry-run does it")
     return 0
 
 

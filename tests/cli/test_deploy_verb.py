@@ -157,6 +157,26 @@ def test_a_second_deploy_is_told_who_since_when_and_what_is_going_on(mobius: Mob
     assert len(deploys(live)) == 1
 
 
+def test_of_two_operators_at_once_one_wins_and_the_other_is_told(mobius: Mobius, live: Path) -> None:
+    (live / "mobius.toml").write_text(SLOW)
+    both = {name: start("deploy", "--force", "--workspace", live, "--as", name) for name in ("ann", "bob")}
+    try:
+        until(lambda: any(process.poll() is not None for process in both.values()), "one is refused")
+        (loser,) = [name for name, process in both.items() if process.poll() is not None]
+        winner = "bob" if loser == "ann" else "ann"
+        answer = finish(both[loser])
+        assert answer.code == 3, answer.err
+        assert f"{winner} deploys since" in answer.err or f"{winner} holds the library since" in answer.err
+        (job,) = [job for job in deploys(live) if job.active]
+        assert job.requested_by == winner
+        assert mobius("cancel", job.id, "--workspace", live).code == 0
+        assert finish(both[winner]).code == 130
+    finally:
+        for process in both.values():
+            process.kill()
+            process.wait()
+
+
 def test_a_row_without_its_process_is_nobodys_to_take_or_settle(live: Path) -> None:
     with database(live) as connection:
         job = add_job(connection, "deploy", {"foreground": True}, "bob")

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import EnvironmentFailed
-from mobius_tui.recovery.backup_files import Backup, list_backups
+from mobius_tui.recovery.backup_files import AGE_ENDING, Backup, list_backups
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, read_journal
 from mobius_tui.rollback.plans import Present
@@ -106,7 +106,12 @@ def way_back_of(
             if backup.name == named or backup.reason == f"before {run}":
                 how = f"it was made before {visible(run)}, which the live catalogue names"
                 return WayBack(backup, how, True, None, _substitutes(usable, backup))
-    return _likely(present, usable, found)
+    likely = _likely(present, usable, found)
+    locked = found.name if found is not None and found.name.endswith(AGE_ENDING) else ""
+    if likely is None or not locked:
+        return likely
+    how = f"{visible(locked)} is the way back, but is encrypted, and a rollback works without keys; {likely.how}"
+    return replace(likely, how=how)
 
 
 def read_acts(state: Path) -> list[dict[str, Any]]:
@@ -180,7 +185,6 @@ def _walk(acts: Sequence[Mapping[str, Any]], place: int, backups: Sequence[Backu
             earlier = _latest(acts, place, lambda each, wanted=wanted: each.get("after") == wanted)
             if earlier is None:
                 return _Found("", "", False, run, older_than=_target_name(act) or wanted)
-            exact = exact if exact == wanted else ""
         else:
             before = str(act.get("before") or "")
             name = _name(act.get("details"), "backup")
@@ -190,7 +194,6 @@ def _walk(acts: Sequence[Mapping[str, Any]], place: int, backups: Sequence[Backu
             earlier = _latest(acts, place, lambda each, before=before: each.get("after") == before)
             if earlier is None:
                 return _Found("", "", False, run)
-            exact = ""
         place = earlier
 
 

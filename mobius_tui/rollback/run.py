@@ -214,7 +214,10 @@ def known_way_back(ws: Workspace, places: Places, present: Present) -> WayBack |
 
 def _no_way_back(places: Places) -> ProcessingFailed:
     good = good_ones(places.backups, places.live)
-    named = f"name one with --backup: {', '.join(visible(name) for name in good)}" if good else "there is no backup"
+    named = f"name one with --backup: {', '.join(visible(name) for name in good)}" if good else "there is no good one"
+    locked = [backup.name for backup in list_backups(places.backups) if backup.encrypted]
+    if locked:
+        named += f"; {len(locked)} encrypted ones are passed over, as a rollback works without keys"
     return ProcessingFailed(
         "no backup is known to be the way back from what is live; the live file is untouched",
         where=visible(str(places.backups)),

@@ -159,6 +159,16 @@ def test_a_named_backup_that_is_bad_is_refused_with_the_good_ones(published: Pub
     assert not published.emergency.exists()
 
 
+def test_an_encrypted_backup_is_no_target(published: Published) -> None:
+    before = published.live.read_bytes()
+    backup = next(published.backups.glob("*Z"))
+    backup.replace(backup.with_name(f"{backup.name}.age"))
+    for options in ((), ("--backup", f"{backup.name}.age")):
+        done = mobius(published, "rollback", "--force", *options)
+        assert done.returncode == 2 and "encrypted" in done.stderr
+    assert published.live.read_bytes() == before
+
+
 def test_none_good_leaves_the_live_file(published: Published) -> None:
     before = published.live.read_bytes()
     for backup in published.backups.glob("*Z"):

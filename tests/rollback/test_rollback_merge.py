@@ -247,8 +247,8 @@ def test_order_of_entries_is_others_and_kept() -> None:
 
 
 def test_nested_objects_and_strings_are_no_owned_members() -> None:
-    raw = '{"meta": {"dhash": "x"}, "note": ", \\"dhash\\": 1", "path": "a", "dhash": null}'
-    assert stripped(raw) == '{"meta": {"dhash": "x"}, "note": ", \\"dhash\\": 1", "path": "a"}'
+    raw = '{"meta": {"k": 1, "dhash": "x"}, "note": ", \\"dhash\\": 1", "path": "a", "dhash": null}'
+    assert stripped(raw) == '{"meta": {"k": 1, "dhash": "x"}, "note": ", \\"dhash\\": 1", "path": "a"}'
 
 
 def test_grafted_members_follow_the_layout_of_their_new_place() -> None:

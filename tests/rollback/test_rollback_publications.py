@@ -151,6 +151,19 @@ def test_emergency_copies_are_never_the_way_back(library: Published) -> None:
     assert way_back(library.state, library.backups, library.live) is None
 
 
+def test_an_encrypted_backup_is_passed_over_with_a_word_why(library: Published) -> None:
+    first = library.publish()
+    second = library.publish()
+    assert first is not None and second is not None
+    history = library.state / HISTORY_NAME
+    history.write_text(history.read_text().replace(second.name, f"{second.name}.age"))
+    for side in ("", ".sha256", ".meta.json"):
+        second.path.with_name(second.name + side).replace(second.path.with_name(f"{second.name}.age{side}"))
+    found = way(library)
+    assert found.backup.name == first.name and not found.certain
+    assert "encrypted" in found.how
+
+
 def test_substitutes_are_of_the_same_content_first_then_older(library: Published) -> None:
     first = library.publish()
     library.tick()

@@ -190,6 +190,13 @@ def test_a_taken_name_waits_for_the_next_second(library: Published) -> None:
     assert first.emergency != second.emergency and second.emergency.read_bytes() == b"other"
 
 
+def test_an_emergency_copy_never_has_the_name_of_a_backup(library: Published) -> None:
+    library.backups.mkdir()
+    (library.backups / f"library.json.bak.{RUN.removeprefix('rollback-')}").write_bytes(OLD)
+    done = restore(library)
+    assert done.emergency is not None and not (library.backups / done.emergency.name).exists()
+
+
 def test_a_write_right_after_the_exchange_is_said_and_the_copy_kept(
     library: Published, monkeypatch: pytest.MonkeyPatch
 ) -> None:

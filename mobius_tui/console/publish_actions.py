@@ -155,7 +155,7 @@ def _plan_rollback(ws: Workspace, snapshot: Snapshot) -> Plan:
         f"Roll {snapshot.environment} back to {outside(target.name)}?",
         (
             f"Made {long_time(target.at)}{entries}, verified just now.",
-            f"Why this one: {how}.",
+            how,
             "What is live now is kept as an emergency copy; the worker is restarted.",
             "A deploy or migration under way is stopped first.",
         ),
@@ -171,17 +171,23 @@ def _target(ws: Workspace, snapshot: Snapshot) -> tuple[Backup, str]:
     Raises:
         BadInput: There is none, or it is gone.
     """
-    if snapshot.chosen:
-        for backup in snapshot.backups:
-            if backup.name == snapshot.chosen:
-                return backup, "chosen in pane 1"
-        raise BadInput(f"the backup {outside(snapshot.chosen)} is gone")
     from mobius_tui.rollback.publications import way_back
 
-    found = way_back(ws.state, ws.backups, ws.catalogue)
-    if found is None:
-        raise BadInput("nothing says which backup belongs to what is live", fix="choose one in pane 1")
-    return found.backup, outside(found.how)
+    if not snapshot.chosen:
+        found = way_back(ws.state, ws.backups, ws.catalogue)
+        if found is None:
+            raise BadInput("nothing says which backup belongs to what is live", fix="choose one in pane 1")
+        return found.backup, f"Why this one: {outside(found.how)}."
+    chosen = next((backup for backup in snapshot.backups if backup.name == snapshot.chosen), None)
+    if chosen is None:
+        raise BadInput(f"the backup {outside(snapshot.chosen)} is gone")
+    how = "You chose it in pane 1"
+    with contextlib.suppress(MobiusError, OSError):
+        found = way_back(ws.state, ws.backups, ws.catalogue)
+        if found is not None:
+            same = found.backup.name == chosen.name
+            how += ", and it is the way back." if same else f"; the way back is {outside(found.backup.name)}."
+    return chosen, how
 
 
 def _roll_back(ws: Workspace, name: str) -> str:

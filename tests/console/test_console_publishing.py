@@ -147,7 +147,7 @@ async def test_a_rollback_asks_with_the_target_and_runs_in_a_process_of_its_own(
         await pilot.press("1", "down", "R")
         text = await shown(pilot, "[› Cancel ]")
         assert f"Roll production back to {old}?" in text and "verified just now" in text
-        assert "emergency copy" in text and "chosen in pane 1" in text
+        assert "emergency copy" in text and "You chose it in pane 1" in text
         await pilot.press("enter")
         await shown(pilot, "rollback: left as it was")
         assert ran == []

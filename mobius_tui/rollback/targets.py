@@ -143,7 +143,7 @@ def named_target(given: str, folder: Path, origin: Path, way: WayBack | None) ->
     """The backup that a person named.
 
     Args:
-        given: A bare name, looked up among the backups and then among the emergency copies, or a path.
+        given: A name, looked up among the backups and then among the emergency copies, or a path.
         folder: Where the backups lie.
         origin: The live catalogue.
         way: The way back from what is live, to know whether this is it; None when unknown.
@@ -199,9 +199,10 @@ def full_of(target: Target, folder: Path, origin: Path) -> Target:
 def _place(given: str, folder: Path) -> Path:
     if not given or "\0" in given:
         raise BadInput("--backup is empty", fix="`mobius rollback --list` names the backups")
-    if "/" in given:
-        return Path(given).expanduser().absolute()
-    places = [folder / given, folder / EMERGENCY / given, Path(given).absolute()]
+    named = Path(given).expanduser()
+    if named.is_absolute():
+        return named
+    places = [folder / given, folder / EMERGENCY / given, named.absolute()]
     return next((place for place in places if place.exists()), places[0])
 
 

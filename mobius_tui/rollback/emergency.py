@@ -72,15 +72,13 @@ def keep_displaced(
         said.append(
             f"the emergency copy could not be moved to the backups ({visible(str(why))}): it is {visible(str(kept))}"
         )
-    with contextlib.suppress(OSError):
-        kept.chmod(kept.stat().st_mode & 0o640)
     if not finish_copy(kept, run_id=run_id, who=who, reason=reason):
         said.append(f"the side files of {visible(kept.name)} could not be written")
     return kept, said
 
 
 def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
-    """Write the side files of an emergency copy where they are missing.
+    """Make an emergency copy 0640 or tighter, and write its side files where they are missing.
 
     Args:
         kept: The copy; nothing is done when there is none.
@@ -91,6 +89,8 @@ def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
     Returns:
         Whether both are there now; a full disk keeps them from being written.
     """
+    with contextlib.suppress(OSError):
+        kept.chmod(kept.stat().st_mode & 0o640)
     if not kept.exists() or all(kept.with_name(kept.name + side).exists() for side in (HASHES, META)):
         return True
     try:

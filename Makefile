@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP_QUIET := -qq --disable-pip-version-check
 
-.PHONY: run test lint types imports unit install system benchmarks clean
+.PHONY: run test lint types imports unit faults install system benchmarks clean
 
 run: $(STAMP)
 	@$(BIN)/mobius demo
@@ -36,6 +36,10 @@ imports: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+# every kill, every second kill, every failing call: hours; `make test` has all first kills and a share of the rest
+faults: system $(STAMP)
+	$(BIN)/python tests/faults/every_fault.py --write
 
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/neighbours.py

@@ -15,10 +15,23 @@ def backed_up(root, ended, state, facts):
         yield "the backup is not what is live"
 
 
+def noted(root, state):
+    """The history says who made what is live."""
+    if state != "new":
+        return
+    live = judging.sha256(judging.live_of(root))
+    state_folder = root / ".mobius"
+    if not state_folder.exists():
+        state_folder = root.parents[1] / "state"
+    if live not in (state_folder / "history.jsonl").read_text():
+        yield "the history does not say where the live catalogue comes from"
+
+
 def migrated(root, ended, state, facts):
     """The same migration again came to the end of what the first began."""
     if state != "new":
         yield f"the migration was run again and the live file is {state}"
+    yield from noted(root, state)
 
 
 def with_new_content(root):
@@ -28,8 +41,30 @@ def with_new_content(root):
     (root / "new.json").write_text(json.dumps({**document, "note": "new"}))
 
 
+def settled(root, ended, state, facts):
+    """The recovery says whether the deploy is live, and the live file says the same."""
+    outcomes = [said.split(maxsplit=1)[1] for said in ended.answer or []]
+    if "done" in outcomes and state != "new":
+        yield f"the recovery says {ended.answer}, the live file is {state}"
+    if {"undone", "rolled back"} & set(outcomes) and state != "old":
+        yield f"the recovery says {ended.answer}, the live file is {state}"
+    yield from noted(root, state)
+
+
 BACKUP = Case("backup", "backup", setup=("backup",), accept=backed_up)
 MIGRATE = Case("migrate", "migrate", setup=("backup",), accept=migrated)
 WRITE = Case("write", "write", prepare=with_new_content)
-CASES = {case.operation: case for case in (BACKUP, MIGRATE)}
+
+
+def cleaned(root, ended, state, facts):
+    """The next clean has removed all that may go."""
+    for name in facts.may_go:
+        if (root / "backups" / name).exists():
+            yield f"{name} is still there"
+
+
+DEPLOY = Case("deploy", "recover", setup=("backup", "edit"), accept=settled)
+ROLLBACK = Case("rollback", "recover", setup=("backup", "deploy"), accept=settled)
+CLEAN = Case("clean", "clean", setup=("years of backups",), accept=cleaned, removes=True)
+CASES = {case.operation: case for case in (BACKUP, MIGRATE, DEPLOY, ROLLBACK, CLEAN)}
 """What the whole matrix is run for."""

@@ -16,20 +16,22 @@ import sys
 import time
 import traceback
 from concurrent.futures import Executor, Future
-from functools import partial
 from pathlib import Path
 
+from driver_clock import CLOCK
 from driver_operations import OPERATIONS
 from driver_variants import VARIANTS
 
 from mobius_tui.errors import MobiusError, exit_code_of
+from mobius_tui.fingerprint.pool import HashingPool
 from mobius_tui.operations import hashing, progress
-from mobius_tui.recovery import history
-from mobius_tui.system import clock
 from mobius_tui.workspace import open_workspace
 
 END = "/the operation has ended"
 """A name that does not exist: the child removes it when the operation is over."""
+
+SETTINGS = {"parallel": 1, "hold_seconds": 0.25, "settle_seconds": 0.0}
+"""Few looks while waiting: each is the same."""
 
 SECONDS = 60
 """A child that takes longer hangs."""
@@ -50,37 +52,12 @@ class Inline(Executor):
         return future
 
 
-class Clock:
-    """A clock that a wait moves on: nothing waits, and nothing depends on how busy the machine is."""
-
-    def __init__(self):
-        self.at = time.time()
-        self.passed = 0.0
-
-    def now(self):
-        self.passed += 0.001
-        return self.at + self.passed
-
-    def monotonic(self):
-        self.passed += 0.000_001
-        return self.passed
-
-    def sleep(self, seconds):
-        self.passed += max(0.0, seconds)
-
-
 def make_repeatable():
-    """One thread, no pool, no dependence on time; returns the clock."""
-    made_up = Clock()
-    clock.now = made_up.now
-    time.sleep = made_up.sleep
-    time.monotonic = made_up.monotonic
-    progress.WRITE_EVERY_S = 0.0
-    hashing.HashingPool = partial(hashing.HashingPool, executor_factory=Inline)
+    """One thread, no pool, no dependence on time: progress is written when a phase begins and at the end."""
+    progress.WRITE_EVERY_S = 1e9
+    HashingPool._processes_executor = lambda _: Inline()
     in_batches = hashing.in_batches
     hashing.in_batches = lambda outcomes, size: in_batches(outcomes, size, 1e9)
-    assert history.time is time  # every module looks these up in the one place
-    return made_up
 
 
 def perform(request):
@@ -89,7 +66,7 @@ def perform(request):
         for name in request.get("variants", ()):
             patched.enter_context(VARIANTS[name]())
         try:
-            ws = open_workspace(Path(request["ws"]), request.get("settings", {"parallel": 1}), {}, "tester")
+            ws = open_workspace(Path(request["ws"]), {**SETTINGS, **request.get("settings", {})}, {}, "tester")
             return {"code": 0, "answer": OPERATIONS[request["operation"]](ws), "sentence": "", "defect": ""}
         except MobiusError as error:
             return {"code": exit_code_of(error), "sentence": str(error), "kind": type(error).__name__, "defect": ""}
@@ -99,7 +76,7 @@ def perform(request):
             return {"code": code, "sentence": str(error), "kind": type(error).__name__, "defect": defect}
 
 
-def in_child(request, gate, made_up, answer):
+def in_child(request, gate, answer):
     """The child: waits for its tracer, runs, says how it ended."""
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
@@ -109,7 +86,7 @@ def in_child(request, gate, made_up, answer):
     said = os.open(request["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(said, 1)
     os.dup2(said, 2)
-    made_up.at, made_up.passed = request["at"], 0.0
+    CLOCK.start(request["at"])
     os.read(gate, 1)
     ended = perform(request)
     with contextlib.suppress(OSError):
@@ -121,7 +98,7 @@ def in_child(request, gate, made_up, answer):
     os._exit(0)
 
 
-def handle(request, made_up):
+def handle(request):
     """Fork a child, attach the tracer, let it run; returns the wait status and seconds."""
     began = time.perf_counter()
     gate, opener = os.pipe()
@@ -130,7 +107,7 @@ def handle(request, made_up):
     if pid == 0:
         os.close(opener)
         try:
-            in_child(request, gate, made_up, answer)
+            in_child(request, gate, answer)
         finally:
             os._exit(99)
     os.close(gate)
@@ -148,12 +125,11 @@ def attach(pid, request):
     if not request.get("strace"):
         return None
     tracer = subprocess.Popen(["strace", *request["strace"], "-p", str(pid)], stderr=subprocess.PIPE)
-    status = Path(f"/proc/{pid}/status")
-    while "TracerPid:\t0\n" in status.read_text():
-        if tracer.poll() is not None:
-            os.kill(pid, signal.SIGKILL)
-            raise RuntimeError(f"strace ended: {tracer.stderr.read().decode()}")
-        REAL_SLEEP(0.0003)
+    # TracerPid alone is set before the child is stopped for the first time: its first calls would not be seen
+    said = tracer.stderr.readline()
+    if b"attached" not in said:
+        os.kill(pid, signal.SIGKILL)
+        raise RuntimeError(f"strace: {said.decode()} {tracer.stderr.read().decode()}")
     return tracer
 
 
@@ -168,26 +144,25 @@ def collect(pid):
     return {"pid": pid, "status": os.waitstatus_to_exitcode(status), "strace_said": words, **said}
 
 
-REAL_SLEEP = time.sleep
 SHARED = 1 << 18
 UNDER_WAY = {}
 
 
 def serve():
     """Answer requests until the other side closes."""
-    made_up = make_repeatable()
+    make_repeatable()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request.get("here"):  # import and compile all that is needed once
-                made_up.at, made_up.passed = request["at"], 0.0
+                CLOCK.start(request["at"])
                 answer = perform(request)
             elif "collect" in request:
                 answer = collect(request["collect"])
             else:
-                answer = handle(request, made_up)
+                answer = handle(request)
         except Exception:
             answer = {"broken": traceback.format_exc()}
         print(json.dumps(answer, default=str), file=answers, flush=True)

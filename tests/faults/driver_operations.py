@@ -1,13 +1,24 @@
 """The operations whose system calls are counted, each the product's own function as the verb calls it."""
 
+import json
+import time
 from contextlib import closing
-from dataclasses import replace
+
+from driver_clock import CLOCK
 
 from mobius_tui.errors import MobiusError
-from mobius_tui.operations.backup import backup_now
+from mobius_tui.launch.health import Health
+from mobius_tui.operations.backup import backup_now, clean_backups, verify_backups
+from mobius_tui.operations.deploy import deploy as deploying
+from mobius_tui.operations.deploy.course import Surroundings
+from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.options import default_options
 from mobius_tui.operations.run import run_in_foreground
+from mobius_tui.operations.smoke import run_smoke
 from mobius_tui.recovery.atomic import write_atomic
+from mobius_tui.rollback.options import RollbackOptions
+from mobius_tui.rollback.recover import recover
+from mobius_tui.rollback.run import roll_back
 from mobius_tui.store.database import open_database
 
 
@@ -19,7 +30,7 @@ def backup(ws):
 def migrate(ws):
     """`mobius migrate`: one batch, in place, after a backup."""
     with closing(open_database(ws.database)) as connection:
-        job = run_in_foreground(ws, connection, "migrate", replace(default_options(ws)).to_json())
+        job = run_in_foreground(ws, connection, "migrate", default_options(ws).to_json())
     return ended(job)
 
 
@@ -32,9 +43,88 @@ def ended(job):
     return dict(job.summary)
 
 
+def deploy(ws):
+    """`mobius deploy`, with a service that says it is well."""
+    with closing(open_database(ws.database)) as connection:
+        options = {**DeployOptions().to_json(), "foreground": True}
+        job = run_in_foreground(ws, connection, "deploy", options)
+    return ended(job)
+
+
+def rollback(ws):
+    """`mobius rollback --force`."""
+    outcome = roll_back(ws, RollbackOptions(force=True), confirm=lambda _: True, say=print, environ={})
+    return {"emergency": outcome.emergency, "changed": outcome.changed, "code": outcome.exit_code}
+
+
+def recovery(ws):
+    """What every writing start does first."""
+    return [f"{settled.run} {settled.outcome}" for settled in recover(ws, print)]
+
+
+def clean(ws):
+    """`mobius backup clean`."""
+    return [decision.backup.name for decision in clean_backups(ws, dry_run=False) if not decision.keep]
+
+
+def years_of_backups(ws):
+    """Backups that a schedule made: some of them no rule keeps."""
+    now = CLOCK.at
+    for days in (900, 800, 700, 600, 500, 400, 40, 35, 3, 2, 1):
+        CLOCK.start(now - days * 86400)
+        backup_now(ws, "by schedule")
+
+
+def edit(ws):
+    """The application writes its catalogue."""
+    document = json.loads(ws.catalogue.read_bytes())
+    document["images"][0]["title"] = "another title"
+    ws.catalogue.write_text(json.dumps(document, indent=1))
+
+
+def verify(ws):
+    """`mobius backup verify --all`."""
+    return [verdict.state for verdict in verify_backups(ws, every=True)]
+
+
+def look(ws):
+    """`mobius migrate --dry-run`: fingerprints come into the database, nothing is published."""
+    with closing(open_database(ws.database)) as connection:
+        return ended(run_in_foreground(ws, connection, "dry-run", default_options(ws).to_json()))
+
+
+def around():
+    """The surroundings of a deploy: waits cost nothing, the service is healthy, smoke tests are the quick ones."""
+    return Surroundings(
+        sleep=lambda seconds: time.sleep(seconds),
+        monotonic=lambda: time.monotonic(),
+        ask=healthy,
+        smoke=lambda ws: run_smoke(ws, quick=True, ask=healthy),
+    )
+
+
+def healthy(_):
+    return Health("healthy", {"status": "healthy"}, "the service says it is healthy", 0.0)
+
+
+deploying.Surroundings = around
+
+
 def write(ws):
     """One file replaced, as every writer of a catalogue does it."""
     return write_atomic(ws.catalogue, [(ws.root / "new.json").read_bytes()])
 
 
-OPERATIONS = {"backup": backup, "migrate": migrate, "write": write}
+OPERATIONS = {
+    "backup": backup,
+    "migrate": migrate,
+    "write": write,
+    "deploy": deploy,
+    "rollback": rollback,
+    "recover": recovery,
+    "clean": clean,
+    "edit": edit,
+    "verify": verify,
+    "look": look,
+    "years of backups": years_of_backups,
+}

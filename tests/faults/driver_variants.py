@@ -4,9 +4,14 @@ import contextlib
 import json
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
+from harm import HARMS
+
+from mobius_tui.operations.deploy import steps
 from mobius_tui.recovery import atomic, staging
+from mobius_tui.rollback import undo
 
 
 @contextlib.contextmanager
@@ -71,6 +76,22 @@ def foreign_write():
     return patched(atomic, "exchange", writing)
 
 
+def late_foreign_write():
+    """The application had the old file open before the exchange, and writes it afterwards."""
+    done = []
+
+    def swapping(real):
+        def swap(staged, live, expect):
+            real(staged, live, expect)
+            if not done:
+                done.append(1)
+                write_entry(staged)
+
+        return swap
+
+    return patched(steps, "swap", swapping)
+
+
 def write_entry(live: Path):
     """Append an entry as an application does: read, change, write in place."""
     document = json.loads(live.read_bytes())
@@ -78,9 +99,51 @@ def write_entry(live: Path):
     live.write_bytes(json.dumps(document, indent=1).encode())
 
 
+def staged_file_harmed(harm):
+    """The staged file is damaged between its writing and its verification."""
+
+    def harming(real):
+        def stage(live, chunks, staged, **more):
+            digest = real(live, chunks, staged, **more)
+            harm(staged)
+            return digest
+
+        return stage
+
+    return patched(steps, "stage", harming)
+
+
+def trusting_recovery():
+    """A recovery that believes what the journal says was done, and does not look at the files."""
+    noted = {}
+
+    def reading(real):
+        def intent_of(run, records, live):
+            noted["swapped"] = any(record.get("step") == "swap" and record.get("state") == "done" for record in records)
+            return real(run, records, live)
+
+        return intent_of
+
+    def believing(_):
+        def judge(intent, live, staged, *, carries_run):
+            if intent.proven:
+                return "finish"
+            return "swap back" if noted["swapped"] else "discard"
+
+        return judge
+
+    held = contextlib.ExitStack()
+    held.enter_context(patched(undo, "intent_of", reading))
+    held.enter_context(patched(undo, "judge", believing))
+    return held
+
+
 VARIANTS = {
+    **{f"staged file {name}": partial(staged_file_harmed, harm) for name, harm in HARMS.items()},
+    "trusts the journal": trusting_recovery,
     "no folder sync": no_folder_sync,
     "no file sync": no_file_sync,
     "no compare-and-swap": no_compare_and_swap,
     "foreign write": foreign_write,
+    "late foreign write": late_foreign_write,
 }

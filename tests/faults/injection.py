@@ -113,13 +113,14 @@ class Driver:
         assert "broken" not in answer, answer["broken"]
         return answer
 
-    def run(self, operation, ws, at, *, strace=(), inject="", traced=False, **more):
-        """Run an operation in a child; with ``strace``, ``inject`` or ``traced`` under a tracer."""
-        options = list(strace)
+    def run(self, operation, ws, at, *, strace=(), inject="", paths=(), traced=False, **more):
+        """Run an operation in a child; with ``strace``, ``inject`` (at ``paths`` only) or ``traced`` under a tracer."""
+        options = [*strace, *(f"--trace-path={path}" for path in paths)]
         if inject:
             options += ["-e", f"inject={inject}"]
         if options or traced:
-            plain = ["-f", "-qq", "-s", "200", "-o", str(self.trace), "-e", f"trace={','.join(MUTATING)}"]
+            names = ",".join([*MUTATING, *inject.split(":")[0].split(",")]).strip(",")
+            plain = ["-f", "-s", "200", "-o", str(self.trace), "-e", f"trace={names}"]
             options = [*plain, *options]
         with contextlib.suppress(FileNotFoundError):
             self.trace.unlink()
@@ -155,7 +156,7 @@ def calls_of(trace, pid):
         if name == "unlink" and END in arguments:
             break
         seen[name] += 1
-        found.append(Call(name, seen[name], arguments, match[4] == "-1"))
+        found.append(Call(name, seen[name], arguments[:200], match[4] == "-1"))
     return found
 
 

@@ -48,6 +48,12 @@ class Facts:
     foreign: set[str] = field(default_factory=set)
     state: str = ".mobius"
 
+    def let_go(self, names):
+        """These backups may be removed."""
+        for name in names:
+            self.kept.pop(name, None)
+            self.may_go.add(name)
+
 
 def sha256(path):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -87,7 +93,7 @@ def attributes_of(path):
     )
 
 
-def facts_of(root, new=(), may_go=()):
+def facts_of(root):
     """The facts of a workspace as it is now."""
     root = Path(root)
     live = live_of(root)
@@ -99,10 +105,14 @@ def facts_of(root, new=(), may_go=()):
     kept = {path.name: sha256(path) for path in (root / "backups").iterdir() if _is_backup(path)}
     history = root / ".mobius/history.jsonl"
     return Facts(
-        sha256(live), set(new), others, {name: value for name, value in kept.items() if name not in may_go},
-        attributes_of(live), history.read_bytes() if history.exists() else b"", set(may_go),
-        {foreign(live.read_bytes())},
-    )  # fmt: skip
+        old=sha256(live),
+        new=set(),
+        others=others,
+        kept=kept,
+        attributes=attributes_of(live),
+        history=history.read_bytes() if history.exists() else b"",
+        foreign={foreign(live.read_bytes())},
+    )
 
 
 def _is_backup(path):

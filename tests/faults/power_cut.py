@@ -20,7 +20,7 @@ from matrix import STEP, Bench, Case
 STOPS = "fsync,fdatasync,rename,renameat2,link,unlink,mkdir,ftruncate"
 """After each of these the disk is copied."""
 
-SIZE = 24 << 20
+SIZE = 48 << 20
 PATIENCE_S = 60.0
 
 
@@ -103,7 +103,7 @@ def power_cuts(bench: Bench, case: Case, options: str, *, state_elsewhere: bool 
         root, state = disk.at / "ws", slot / "state"
         facts = _prepare(bench, case, root, state if state_elsewhere else None)
         disk.settle()
-        settings = {"parallel": 1, **({"state_dir": str(state)} if state_elsewhere else {})}
+        settings = {"state_dir": str(state)} if state_elsewhere else {}
         cuts = list(_moments(bench, case, disk, root, state if state_elsewhere else None, settings))
         verdicts = Verdicts(len(cuts))
         for cut in cuts:

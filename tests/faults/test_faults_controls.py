@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import judging
 import pytest
-from cases import MIGRATE, WRITE
+from cases import DEPLOY, MIGRATE, WRITE
 from driver_variants import FOREIGN_ENTRY
+from matrix import first_kills
 from power_cut import power_cuts, why_not_mountable
 
 
@@ -32,6 +33,22 @@ def test_no_sync_of_the_folder_is_caught(bench):
 def test_no_sync_of_the_file_is_caught(bench):
     failures = power_cuts(bench, replace(WRITE, variants=("no file sync",)), "noauto_da_alloc").failures
     assert any("not a catalogue, 0 bytes" in failure for failure in failures)
+
+
+def around_the_swap(points):
+    """The calls from shortly before the exchange of a deploy to its end."""
+    swap = max(n for n, call in enumerate(points) if call.name == "renameat2" and ".staged" in call.arguments)
+    return points[swap - 5 : swap + 25]
+
+
+def test_a_recovery_that_looks_at_the_files_is_right(bench):
+    assert first_kills(bench, DEPLOY, chosen=around_the_swap).failures == []
+
+
+def test_trusting_the_journal_is_caught(bench):
+    case = replace(DEPLOY, variants=("trusts the journal",))
+    failures = first_kills(bench, case, chosen=around_the_swap).failures
+    assert any("the live file is new" in failure for failure in failures)
 
 
 def entries_after(bench, *variants):

@@ -20,6 +20,7 @@ from mobius_tui.recovery.backup_files import (
     list_backups,
     newest,
     parse_name,
+    read_meta,
     widowed,
 )
 from mobius_tui.recovery.backup_marks import remove_files, sweep
@@ -323,8 +324,7 @@ def _remove(ws: Workspace, decision: Decision) -> Decision:
     """Remove one backup, unless it was pinned or came into need since that was decided."""
     backup = decision.backup
     folder = backup.path.parent
-    again = [each for each in _seen_again(ws, backup) if each.pinned]
-    if again:
+    if read_meta(folder, backup.name).get("pinned") is True:
         return replace(decision, keep=True, reason="pinned meanwhile")
     try:
         needed = _journalled(ws).get(backup.name)
@@ -336,10 +336,6 @@ def _remove(ws: Workspace, decision: Decision) -> Decision:
     except MobiusError as error:
         return replace(decision, keep=True, failed=True, reason=f"could not be removed: {error.what}")
     return decision
-
-
-def _seen_again(ws: Workspace, backup: Backup) -> list[Backup]:
-    return [each for each in known_backups(ws, emergency=backup.emergency) if each.name == backup.name]
 
 
 def _named(backup: Backup) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import clean_backups, decisions_of
 from mobius_tui.recovery.backup_files import Backup, list_backups, newest
 from mobius_tui.recovery.backups import digest_now
+from mobius_tui.recovery.retention import Decision
 from mobius_tui.store.database import read_meta, write_meta, writing
 from mobius_tui.store.events import add_event
 from mobius_tui.store.jobs import add_job, list_jobs
@@ -46,6 +48,8 @@ class Upkeep:
         self._tick = tick
         self._again = tick()
         self._seen: tuple[object, ...] = ()
+        self._thread: threading.Thread | None = None
+        self._decisions: list[Decision] = []
 
     def step(self, connection: sqlite3.Connection) -> None:
         """Do what is due; a failure is told and tried again later, it never ends the worker.
@@ -93,21 +97,41 @@ class Upkeep:
 
     def _clean(self, connection: sqlite3.Connection) -> None:
         """Clean once a day, counted by the clock, so that a worker that is often restarted does it as well."""
+        self._tell(connection)
         now = clock.now()
         last = read_meta(connection, _CLEANED)
-        if last is not None and 0 <= now - _number(last) < CLEAN_S:
+        if self._thread is not None or (last is not None and 0 <= now - _number(last) < CLEAN_S):
             return
         with writing(connection):
             write_meta(connection, _CLEANED, f"{now:.0f}")
-        decisions = clean_backups(self._ws, dry_run=False)
+        # hundreds of removals take seconds, and the worker's loop must not wait; the next clean goes on
+        self._thread = threading.Thread(target=self._clean_now, name="backup-clean", daemon=True)
+        self._thread.start()
+
+    def _clean_now(self) -> None:
+        try:
+            self._decisions = clean_backups(self._ws, dry_run=False)
+        except Exception as error:  # in a thread nobody else would hear of it
+            self._log.write("warning", "worker", "upkeep", f"the backups were not cleaned: {visible(str(error))}")
+
+    def wait(self) -> None:
+        """Wait until a clean that is under way has ended."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _tell(self, connection: sqlite3.Connection) -> None:
+        """Tell what the last clean did, once it has ended."""
+        if self._thread is None or self._thread.is_alive():
+            return
+        decisions, self._decisions, self._thread = self._decisions, [], None
         removed = [each.backup.name for each in decisions if not each.keep]
-        failed = [each for each in decisions if each.failed]
         if removed:
             said = f"{counted(len(removed), 'backup')} removed that no rule keeps"
             add_event(connection, "info", "worker", "backups_cleaned", said, fields={"removed": removed})
             self._log.write("info", "worker", "backups_cleaned", said, fields={"removed": removed})
-        for each in failed:
-            self._log.write("warning", "worker", "upkeep", f"{each.backup.name} {visible(each.reason)}")
+        for each in decisions:
+            if each.failed:
+                self._log.write("warning", "worker", "upkeep", f"{each.backup.name} {visible(each.reason)}")
 
 
 def _latest(ws: Workspace) -> Backup | None:

@@ -13,6 +13,7 @@ from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import DECISIONS_NAME, backup_now
 from mobius_tui.recovery.backup_files import list_backups
 from mobius_tui.recovery.history import read_history
+from mobius_tui.store.events import list_events
 from mobius_tui.store.jobs import Job, list_jobs, update_job
 from mobius_tui.system import clock
 from mobius_tui.worker.upkeep import AGAIN_S, REASON, Upkeep
@@ -129,7 +130,12 @@ def test_daily_clean_is_noted(ws: Workspace, store: Store, time: Time) -> None:
     write(ws, -1)
     connection = store(ws)
     time.now += 40 * 24 * HOUR
-    upkeep(ws, time).step(connection)
+    keep = upkeep(ws, time)
+    keep.step(connection)
+    keep.wait()
+    keep.step(connection)
+    told = [event for event in list_events(connection) if event.event == "backups_cleaned"]
+    assert [event.message for event in told] == ["3 backups removed that no rule keeps"]
     assert len(list_backups(ws.backups)) == 5
     act = read_history(ws.state)[-1]
     assert (act["act"], len(act["details"]["removed"])) == ("backup clean", 3)
@@ -138,12 +144,17 @@ def test_daily_clean_is_noted(ws: Workspace, store: Store, time: Time) -> None:
         backup_now(ws, "r", images=0)
         time.now += 1
     time.now += 23 * HOUR
-    upkeep(ws, time).step(connection)
+    again = upkeep(ws, time)
+    again.step(connection)
+    again.wait()
     assert read_history(ws.state)[-1]["act"] == "backup", "a worker started anew does not clean again within a day"
 
 
 def test_trouble_is_told_and_does_not_end_the_worker(ws: Workspace, store: Store, time: Time) -> None:
     ws.backups.rename(ws.root / "elsewhere")
     ws.backups.write_text("")
-    upkeep(ws, time).step(store(ws))
-    assert "cannot be listed" in (ws.logs / "service.log").read_text()
+    keep = upkeep(ws, time)
+    keep.step(store(ws))
+    keep.wait()
+    said = (ws.logs / "service.log").read_text()
+    assert said.count("cannot be listed") == 2 and "the backups were not cleaned" in said

@@ -21,6 +21,7 @@ from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.restore import keep_displaced, settle_restore
 from mobius_tui.rollback.undo import Say, Settled, run_in, settle_deploy
 from mobius_tui.system.locks import catalogue_lock
+from mobius_tui.system.processes import is_alive, process_token
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -72,13 +73,25 @@ def _anything_open(ws: Workspace, folder: Path) -> bool:
 
 def _open(folder: Path) -> list[Path]:
     try:
-        return open_journals(folder)
+        return [path for path in open_journals(folder) if not _still_runs(path)]
     except OSError as error:
         raise EnvironmentFailed(
             f"a journal cannot be read: {error.strerror}",
             where=visible(str(error.filename or folder)),
             fix="check owner and mode of the state folder",
         ) from error
+
+
+def _still_runs(path: Path) -> bool:
+    """Whether another process still writes this journal.
+
+    A rollback gives the lock back before it restarts the worker, which must not take it for one that was cut off.
+    """
+    try:
+        token = str(begin_of(read_journal(path)).get("token") or "")
+    except FileNotFoundError:
+        return True  # whoever removed it has brought it to rest
+    return token != process_token() and is_alive(token)
 
 
 def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:

@@ -85,6 +85,7 @@ def roll_back(
         raise Cancelled("nothing was changed")
     with _locked(places.live, ws.actor):
         records = Records(ws, places.live, options.to_json(), options.reason)
+        _note_step(records, "target", "done", f"{course.preview.target}: verified")
         with _brought_to_rest(records, places):
             restored = _restore(ws, places, options, course, records, say)
             images, failed = _images(ws, places, course.target, options, records, say)
@@ -94,7 +95,9 @@ def roll_back(
             with contextlib.suppress(MobiusError, OSError):  # the next rollback needs room too, where there is any
                 ensure_reserve(places.live, len(restored.wanted.content))
     said = _tell_operator(ws, records, restored, course.target, say)
+    _note_step(records, "worker", "running")
     worker, healthy = service.restart(say)
+    _note_step(records, "worker", ("done" if worker else "skipped") if healthy else "failed", worker or "none ran")
     code = failed[1] if failed is not None else 0 if healthy else ProcessingFailed.exit_code
     told = (*course.preview.warnings, *records.warnings, *restored.warnings, *said, *_written_late(restored))
     outcome = replace(
@@ -107,6 +110,11 @@ def roll_back(
     sentence = "restored" if not code else f"restored, but {failed[0] if failed is not None else worker}"
     records.end("done", code, sentence, {"before": outcome.before, "after": outcome.after, "target": outcome.target})
     return outcome
+
+
+def _note_step(records: Records, name: str, state: str, reason: str = "") -> None:
+    """Note where the rollback is, for whoever looks at it; nothing is judged by it."""
+    records.note("step", step=name, state=state, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,8 @@ def grafted(raw: str, donor: str) -> str:
         The text with its own owned members replaced, or taken out and the donor's put at the end, in its own layout.
     """
     given = _plain_owned(donor)
+    if given == {}:
+        return stripped(raw)
     present = _plain_owned(raw)
     if given is not None and present is not None and given.keys() == present.keys():
         return _OWNED_MEMBER.sub(lambda found: found[1] + given[found[2]], raw)

@@ -78,17 +78,22 @@ def create_full(
         written = write_atomic(claim.path, encrypt(pieces) if encrypt else pieces, expect=ABSENT)
         _check_catalogue(items, packing)
         meta = new_meta(claim.name, claim.path, reason, who, written, details)
-        meta |= {
-            "kind": "full",
-            "files": packing.files,
-            "bytes": packing.size,
-            "catalogue_sha256": packing.digests.get("catalogue", ""),
-            "decisions_sha256": packing.digests.get("decisions", ""),
-            "skipped": len(packing.skipped),
-            "flawed": packing.flawed[:_LISTED],
-        }
+        meta |= _facts(packing)
         write_sides(folder, claim.name, {claim.name: written}, meta)
     return read_backup(folder, claim.name)
+
+
+def _facts(packing: Packing) -> dict[str, object]:
+    """What the meta file says of a full backup beside what it says of any."""
+    return {
+        "kind": "full",
+        "files": packing.files,
+        "bytes": packing.size,
+        "catalogue_sha256": packing.digests.get("catalogue", ""),
+        "decisions_sha256": packing.digests.get("decisions", ""),
+        "skipped": len(packing.skipped),
+        "flawed": packing.flawed[:_LISTED],
+    }
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -85,7 +85,8 @@ def roll_back(
         raise Cancelled("nothing was changed")
     with _locked(places.live, ws.actor):
         records = Records(ws, places.live, options.to_json(), options.reason)
-        _note_step(records, "target", "done", f"{course.preview.target}: verified")
+        aim = course.preview.target if course.target is None else f"{visible(course.target.name)}: verified"
+        _note_step(records, "target", "done", aim)
         with _brought_to_rest(records, places):
             restored = _restore(ws, places, options, course, records, say)
             images, failed = _images(ws, places, course.target, options, records, say)

@@ -100,8 +100,11 @@ def rolling_back(**changes: Any) -> Snapshot:
         "run_id": "rollback-20261120T120425Z", "kind": "rollback", "state": "running", "who": "bob",
         "reason": "cards look wrong", "began": NOW - 4, "ended": None, "exit_code": None, "error": "",
         "steps": (
-            StepState("verify target", "done", NOW - 4, NOW - 3.5, "library.json.bak.20261120T120204Z is good"),
-            StepState("restore", "running", NOW - 3.5, None, "", 300.0),
+            StepState("target", "done", NOW - 4, NOW - 3.5, "library.json.bak.20261120T120204Z: verified"),
+            StepState("stage", "done", NOW - 3.5, NOW - 3.4, "the target is beside the live file"),
+            StepState("swap", "done", NOW - 3.4, NOW - 3.4, "the target is live"),
+            StepState("keep", "done", NOW - 3.4, NOW - 3, "what was live is kept: library.json.bak.20261120T120425Z"),
+            StepState("worker", "running", NOW - 3, None),
         ),
     }  # fmt: skip
     return Snapshot(

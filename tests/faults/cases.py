@@ -1,6 +1,7 @@
 """The operations of the kill matrix."""
 
 import json
+from dataclasses import replace
 
 import judging
 from matrix import Case
@@ -66,5 +67,34 @@ def cleaned(root, ended, state, facts):
 DEPLOY = Case("deploy", "recover", setup=("backup", "edit"), accept=settled)
 ROLLBACK = Case("rollback", "recover", setup=("backup", "deploy"), accept=settled)
 CLEAN = Case("clean", "clean", setup=("years of backups",), accept=cleaned, removes=True)
-CASES = {case.operation: case for case in (BACKUP, MIGRATE, DEPLOY, ROLLBACK, CLEAN)}
-"""What the whole matrix is run for."""
+FAILING = Case(
+    "deploy",
+    "recover",
+    setup=("backup", "edit"),
+    accept=settled,
+    called="deploy that fails",
+    variants=("smoke tests fail",),
+    code=2,
+    publishes=DEPLOY,
+)
+NO_EXCHANGE = replace(DEPLOY, called="deploy without exchange", always="renameat2:error=EINVAL")
+CASES = {case.name: case for case in (BACKUP, MIGRATE, DEPLOY, ROLLBACK, CLEAN)}
+"""What is killed, failed and cut off at every call by ``make test``."""
+
+EVERY = {**CASES, FAILING.name: FAILING, NO_EXCHANGE.name: NO_EXCHANGE}
+"""What ``make faults`` tries; ``make test`` only where the last two differ from the deploy."""
+
+
+def around_the_swap(points):
+    """The calls of a deploy from shortly before its exchange to a little after it."""
+    swap = next(n for n, call in enumerate(points) if call.name in SWAPS and ".staged" in call.arguments)
+    return points[max(0, swap - 5) : swap + 30]
+
+
+def from_the_swap(points):
+    """The calls of a deploy from its exchange to the end."""
+    swap = next(n for n, call in enumerate(points) if call.name in SWAPS and ".staged" in call.arguments)
+    return points[swap:]
+
+
+SWAPS = {"renameat2", "rename", "link", "linkat"}

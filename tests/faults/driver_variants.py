@@ -4,12 +4,15 @@ import contextlib
 import json
 import os
 import stat
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from driver_operations import around, deploying
 from harm import HARMS
 
 from mobius_tui.operations.deploy import steps
+from mobius_tui.operations.smoke import Check, SmokeReport
 from mobius_tui.recovery import atomic, staging
 from mobius_tui.rollback import undo
 
@@ -92,6 +95,13 @@ def late_foreign_write():
     return patched(steps, "swap", swapping)
 
 
+def failing_smoke():
+    """The smoke tests find that the service does not compute what it should."""
+    report = SmokeReport((Check("sample dHash", False, "it is another one", 0.0),), reachable=True)
+    failing = replace(around(), smoke=lambda _: report)
+    return patched(deploying, "Surroundings", lambda _: lambda: failing)
+
+
 def write_entry(live: Path):
     """Append an entry as an application does: read, change, write in place."""
     document = json.loads(live.read_bytes())
@@ -146,4 +156,5 @@ VARIANTS = {
     "no compare-and-swap": no_compare_and_swap,
     "foreign write": foreign_write,
     "late foreign write": late_foreign_write,
+    "smoke tests fail": failing_smoke,
 }

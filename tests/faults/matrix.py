@@ -25,6 +25,11 @@ class Case:
         setup: Operations run one after another to prepare the workspace.
         prepare: Makes the workspace before ``setup``.
         removes: Whether it answers with the names of backups that it has removed.
+        variants: Broken or unlucky variants that operation and recovery run as.
+        called: Its name where the operation's does not tell.
+        code: Exit code of an undisturbed run.
+        always: What strace does to every run beside the fault, such as ``renameat2:error=EINVAL``.
+        publishes: The case whose new content is live for a while.
         accept: Says what is wrong with how the recovery ended, from (bench, root, the recovery's end, state of live).
     """
 
@@ -35,6 +40,14 @@ class Case:
     accept: Callable[..., list[str]] = lambda *_: []
     removes: bool = False
     variants: tuple[str, ...] = ()
+    called: str = ""
+    code: int = 0
+    always: str = ""
+    publishes: "Case | None" = None
+
+    @property
+    def name(self):
+        return self.called or self.operation
 
 
 @dataclass
@@ -70,14 +83,14 @@ class Bench:
 
     def template(self, case: Case) -> Path:
         """The prepared workspace of a case; every module is imported after this."""
-        if case.operation not in self._templates:
+        if case.name not in self._templates:
             self._make(case)
-        return self._templates[case.operation]
+        return self._templates[case.name]
 
     def facts(self, case: Case) -> judging.Facts:
         """What must hold for a case."""
         self.template(case)
-        return self._facts[case.operation]
+        return self._facts[case.name]
 
     def _make(self, case):
         shutil.rmtree(self.root, ignore_errors=True)
@@ -90,26 +103,30 @@ class Bench:
         facts = judging.facts_of(self.root)
         for operation in (case.operation, case.recovery):
             ended = self.driver.warm(operation, self.root, self.at, variants=case.variants)
-            assert ended["code"] == 0, ended
+            assert ended["code"] == (case.code if operation == case.operation else 0), ended
             if case.removes:
                 facts.let_go(ended["answer"])
             live = judging.live_of(self.root).read_bytes()
             facts.new.add(judging.settled(live))
             facts.foreign.add(judging.foreign(live))
-        self._facts[case.operation] = facts
-        self._templates[case.operation] = template
+        if case.publishes is not None:
+            facts.new |= self.facts(case.publishes).new
+            facts.foreign |= self.facts(case.publishes).foreign
+        self._facts[case.name] = facts
+        self._templates[case.name] = template
 
     def fresh(self, source: Path):
         copy_tree(source, self.root)
 
     def run(self, case, operation, at, **more):
-        return self.driver.run(operation, self.root, at, variants=case.variants, **more)
+        always = ["-e", f"inject={case.always}"] if case.always else []
+        return self.driver.run(operation, self.root, at, variants=case.variants, strace=always, **more)
 
     def points(self, case: Case):
         """The calls of an undisturbed run."""
         self.fresh(self.template(case))
         ended = self.run(case, case.operation, self.at, traced=True)
-        assert (ended.status, ended.code) == (0, 0), ended
+        assert (ended.status, ended.code) == (0, case.code), ended
         return ended.calls
 
     def kill(self, case, operation, at, point):
@@ -137,7 +154,7 @@ def first_kills(
     began = time.perf_counter()
     figures = Figures()
     for point in chosen(kill_points(bench.points(case)))[part::parts]:
-        fault = f"{case.operation} killed at {point}"
+        fault = f"{case.name} killed at {point}"
         bench.fresh(bench.template(case))
         ended = bench.kill(case, case.operation, bench.at, point)
         if not struck(ended, point):
@@ -159,11 +176,11 @@ def second_kills(bench: Bench, case: Case, first, chosen: Callable[[list], list]
     bench.fresh(bench.template(case))
     ended = bench.kill(case, case.operation, bench.at, first)
     if not struck(ended, first):
-        return Figures(failures=[f"{case.operation} at {first}: the fault did not fire"])
+        return Figures(failures=[f"{case.name} at {first}: the fault did not fire"])
     copy_tree(bench.root, left)
     undisturbed = bench.run(case, case.recovery, bench.at + STEP, traced=True)
     for second in chosen(without_equals(kill_points(undisturbed.calls))):
-        fault = f"{case.operation} killed at {first}, its recovery killed at {second}"
+        fault = f"{case.name} killed at {first}, its recovery killed at {second}"
         bench.fresh(left)
         ended = bench.kill(case, case.recovery, bench.at + STEP, second)
         if not struck(ended, second):
@@ -186,9 +203,9 @@ def drawn_kills(bench: Bench, cases: list[Case], seed: int, count: int) -> Figur
         if figures.points >= count:
             break
         case = draw.choice(cases)
-        if case.operation not in firsts:
-            firsts[case.operation] = without_equals(kill_points(bench.points(case)))
-        first = draw.choice(firsts[case.operation])
+        if case.name not in firsts:
+            firsts[case.name] = without_equals(kill_points(bench.points(case)))
+        first = draw.choice(firsts[case.name])
         figures.add(second_kills(bench, case, first, lambda points: [draw.choice(points)] if points else []))
     return figures
 

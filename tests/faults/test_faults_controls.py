@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import judging
 import pytest
-from cases import DEPLOY, MIGRATE, WRITE
+from cases import DEPLOY, MIGRATE, WRITE, around_the_swap
 from driver_variants import FOREIGN_ENTRY
 from matrix import first_kills
 from power_cut import power_cuts, why_not_mountable
@@ -33,12 +33,6 @@ def test_no_sync_of_the_folder_is_caught(bench):
 def test_no_sync_of_the_file_is_caught(bench):
     failures = power_cuts(bench, replace(WRITE, variants=("no file sync",)), "noauto_da_alloc").failures
     assert any("not a catalogue, 0 bytes" in failure for failure in failures)
-
-
-def around_the_swap(points):
-    """The calls from shortly before the exchange of a deploy to its end."""
-    swap = max(n for n, call in enumerate(points) if call.name == "renameat2" and ".staged" in call.arguments)
-    return points[swap - 5 : swap + 25]
 
 
 def test_a_recovery_that_looks_at_the_files_is_right(bench):

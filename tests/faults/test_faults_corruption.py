@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import judging
 import pytest
-from cases import DEPLOY, MIGRATE, ROLLBACK
+from cases import CLEAN, DEPLOY, MIGRATE, ROLLBACK
 from harm import HARMS
 from injection import kill_points
 
@@ -61,6 +61,18 @@ def test_backup_cannot_be_read(bench):
     )
     assert ended.answer == ["unreadable"], ended
     untouched(bench, facts)
+
+
+@pytest.mark.parametrize("side", [".sha256", ".meta.json"])
+def test_clean_keeps_what_it_cannot_read(bench, side):
+    """A backup whose side file cannot be read may be pinned or needed: nobody knows."""
+    root, facts = prepared(bench, CLEAN)
+    name = sorted(facts.may_go)[0]
+    path = root / "backups" / f"{name}{side}"
+    ended = bench.run(CLEAN, "clean", bench.at, inject="openat:error=EIO:when=1+", paths=[str(path)])
+    assert "(INJECTED)" in ended.trace
+    assert name not in ended.answer, ended.answer
+    assert path.with_name(name).exists()
 
 
 @pytest.mark.parametrize("harm", HARMS)

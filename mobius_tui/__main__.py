@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run_plainly(arguments: Sequence[str]) -> int:
     """Run a verb that must work when every package is broken: nothing but the standard library is imported."""
-    from mobius_tui.cli import output
+    from mobius_tui.cli import interrupts, output
 
     verbose = bool({"-v", "--verbose"} & set(arguments))
     try:
@@ -67,7 +67,9 @@ def _run_plainly(arguments: Sequence[str]) -> int:
         from mobius_tui.rollback.command import run as run_verb
 
         code = run_verb(arguments, PlainTalk())
+        interrupts.lift_time_limit()
     except BaseException as error:
+        interrupts.lift_time_limit()
         code = _report_plainly(error, verbose)
     try:
         output.flush(sys.stdout)

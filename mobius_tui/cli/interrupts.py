@@ -56,6 +56,12 @@ def set_time_limit(seconds: float) -> None:
     timer.start()
 
 
+def lift_time_limit() -> None:
+    """The work is over: the time limit must not meet the process while it ends."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 @contextlib.contextmanager
 def asked_to_stop() -> Iterator[Callable[[], bool]]:
     """While an operation runs that can end by itself: signals only set what this gives.

@@ -299,3 +299,17 @@ def test_verb_of_finds_its_verbs_behind_common_options() -> None:
         ["--read-only", "rollback"],
     ):
         assert verb_of(other) == ""
+
+
+@pytest.mark.parametrize("seconds", ["0.000001", "0.03", "0.1", "0.2"])
+def test_a_time_limit_ends_it_with_a_sentence_and_the_live_file_whole(published: Published, seconds: str) -> None:
+    before = published.live.read_bytes()
+    target = next(published.backups.glob("*Z")).read_bytes()
+    done = mobius(published, "rollback", "--force", "--timeout", seconds)
+    assert done.returncode in {0, 4}, done.stderr
+    assert published.live.read_bytes() in {before, target}
+    assert done.returncode == 0 or "time limit" in done.stderr
+    assert done.returncode == 4 or seconds != "0.000001"
+    mobius(published, "rollback", "--force")
+    assert open_journals(published.state / JOURNALS) == []
+    assert [path.name for path in published.live.parent.iterdir() if path.name.endswith(".staged")] == []

@@ -18,7 +18,7 @@ STYLES = {"done": "good", "failed": "bad", "undone": "warn", "again": "warn", "r
 """How each state is coloured."""
 
 _STATE = 8
-_NAME = 10
+_NAME = 11
 _TOOK = 7
 _HEAD = "  "
 

@@ -368,7 +368,7 @@ def row(**changes: Any) -> Job:
 def test_a_step_is_a_line_whose_reason_hangs_below_itself() -> None:
     step = StepState("backup", "done", 0.0, 75.0, "a reason that does not fit on the line that is left for it")
     lines = step_lines(step, 70)
-    assert lines[0].startswith("00:01:15  done      backup         1:15  a reason")
+    assert lines[0].startswith("00:01:15  done      backup          1:15  a reason")
     assert len(lines) > 1 and all(len(line) <= 70 for line in lines)
     assert {len(line) - len(line.lstrip()) for line in lines[1:]} == {lines[0].index("a reason")}
     assert step_lines(StepState("x\x1b[2J", "od\nd", None, None, "\x1b"), 80)[0].isprintable()

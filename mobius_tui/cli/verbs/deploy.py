@@ -146,18 +146,19 @@ def intent_lines(ws: Workspace, options: DeployOptions) -> list[str]:
     live = live_catalogue(ws)
     images = "images not counted" if live.images is None else counted(live.images)
     now = f"{images}, SHA-256 {live.sha256[:12]}" if live.sha256 else "no catalogue yet"
-    source = "migrate into a staged file" if options.source is None else f"take {options.source}"
+    source = "staged migration" if options.source is None else f"{Path(options.source).name} staged"
     rolls = "rolls back" if options.auto_rollback else "is undone before the swap, held after it"
     rows = [
         ("environment", ws.settings.environment),
         ("catalogue", str(ws.catalogue)),
         ("live now", f"{now}{', since ' + live.since if live.since else ''}"),
         ("begins", "at once" if options.at is None else clock.iso(options.at)),
-        ("does", f"preflight, backup, {source}, verify, swap, smoke tests"),
+        ("does", f"preflight, backup, {source}, verification, swap, smoke tests"),
         ("a failure", rolls),
     ]
+    rows += [("takes", options.source)] if options.source is not None else []
     rows += [("reason", options.reason)] if options.reason else []
-    return labelled(rows, width=screen_width(), keep_end=["catalogue"])
+    return labelled(rows, width=screen_width(), keep_end=["catalogue", "takes"])
 
 
 def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:

@@ -12,6 +12,9 @@ import judging
 from injection import Driver, kill_points, order, struck, without_equals
 from prepared import copy_tree, prepare
 
+ROOM = 2 << 30
+"""Free bytes in memory for the workspaces of a few processes and the disks of a power cut."""
+
 STEP = 100
 """Seconds by the made-up clock between a fault and what follows it."""
 
@@ -221,7 +224,8 @@ def differences(bench: Bench, case: Case) -> list[str]:
 def scratch() -> Path:
     """A folder for workspaces and traces: in memory where there is such a place, as nothing here is about the disk."""
     memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="mobius-faults-", dir=memory if memory.is_dir() else None))
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > ROOM
+    return Path(tempfile.mkdtemp(prefix="mobius-faults-", dir=memory if roomy else None))
 
 
 def opened() -> Iterator[Bench]:

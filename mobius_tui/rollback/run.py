@@ -32,6 +32,10 @@ PATIENCE_S = 5.0
 """Seconds to wait for a live file that is being written, when what it holds is to be kept."""
 
 
+GOING_BACK_ALREADY = frozenset({"rollback", "recovery of a cut-off operation"})
+"""What a forced rollback does not end: another one, or the recovery that it would begin itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
     """Which files a rollback works on.
@@ -236,7 +240,8 @@ def _no_way_back(places: Places) -> ProcessingFailed:
 
 def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> list[str]:
     """End what runs if that is forced, and bring to rest what was cut off."""
-    if options.force:
+    holder = running_operation(places.live)
+    if options.force and (holder is None or holder.purpose not in GOING_BACK_ALREADY):
         stop_operation(ws, places.live, say)
     else:
         refuse_if_running(places.live)
@@ -255,10 +260,14 @@ def refuse_if_running(live: Path) -> None:
     Raises:
         Held: Something does: says who, since when and what.
     """
-    if running_operation(live) is not None:
-        failed = taken_error(catalogue_lock_path(live))
-        failed.fix = "wait for it, or `mobius rollback --force` ends it first"
-        raise failed
+    holder = running_operation(live)
+    if holder is None:
+        return
+    failed = taken_error(catalogue_lock_path(live))
+    failed.fix = "wait for it, or `mobius rollback --force` ends it first"
+    if holder.purpose in GOING_BACK_ALREADY:
+        failed.fix = "wait for it: it brings a former state back itself"
+    raise failed
 
 
 def _plan(target: Target | None, options: RollbackOptions) -> Plan:

@@ -18,6 +18,7 @@ from mobius_tui.recovery.journal import JOURNALS, open_journals
 from mobius_tui.rollback.words import verb_of
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import list_jobs
+from mobius_tui.system.locks import catalogue_lock
 
 HOME = Path(__file__).parents[2]
 POISON = ("click", "PIL", "numpy", "textual", "rich", "imagehash", "watchdog", "pyrage", "pillow_heif")
@@ -250,6 +251,14 @@ def test_wrong_usage_is_exit_1_and_a_sentence(published: Published, arguments: l
     done = mobius(published, "rollback", "--force", *arguments)
     assert done.returncode == 1, done.stderr
     assert done.stderr.startswith("mobius: ") and "Traceback" not in done.stderr
+
+
+def test_two_forced_rollbacks_do_not_end_each_other(published: Published) -> None:
+    before = published.live.read_bytes()
+    with catalogue_lock(published.live, "berta", "rollback"):
+        done = mobius(published, "rollback", "--force")
+    assert done.returncode == 3 and "berta" in done.stderr and "rollback" in done.stderr
+    assert published.live.read_bytes() == before
 
 
 _HOLDER = """

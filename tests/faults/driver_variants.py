@@ -1,20 +1,18 @@
 """Broken variants of the product: negative controls that the tests must call broken. And a foreign writer."""
 
 import contextlib
-import json
 import os
 import stat
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from driver_operations import around, deploying
+from foreign import write_entry
 from harm import HARMS
 
 from mobius_tui.operations.deploy import steps
 from mobius_tui.operations.smoke import Check, SmokeReport
 from mobius_tui.recovery import atomic, staging
-from mobius_tui.rollback import undo
 
 
 @contextlib.contextmanager
@@ -60,9 +58,6 @@ def exchanged(temporary, real, expect, *more, **named):
     atomic.exchange(temporary, real)
 
 
-FOREIGN_ENTRY = {"path": "foreign.png", "title": "written by the application in the last moment"}
-
-
 def foreign_write():
     """The application writes in the last moment: after the last look at the live file, before the exchange."""
     done = []
@@ -100,13 +95,6 @@ def failing_smoke():
     report = SmokeReport((Check("sample dHash", False, "it is another one", 0.0),), reachable=True)
     failing = replace(around(), smoke=lambda _: report)
     return patched(deploying, "Surroundings", lambda _: lambda: failing)
-
-
-def write_entry(live: Path):
-    """Append an entry as an application does: read, change, write in place."""
-    document = json.loads(live.read_bytes())
-    document["images"].append(FOREIGN_ENTRY)
-    live.write_bytes(json.dumps(document, indent=1).encode())
 
 
 def staged_file_harmed(harm):

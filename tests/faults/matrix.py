@@ -135,9 +135,9 @@ class Bench:
     def kill(self, case, operation, at, point):
         return self.run(case, operation, at, inject=f"{point.name}:signal=KILL:when={point.nth}")
 
-    def recovered(self, case: Case, at: int, fault: str) -> tuple[list[str], str]:
+    def recovered(self, case: Case, at: int, fault: str, facts=None) -> tuple[list[str], str]:
         """Recover and judge; what is wrong, and the state of the live file."""
-        facts = self.facts(case)
+        facts = facts or self.facts(case)
         wrong = [f"{fault}, at once: {what}" for what in judging.at_once(self.root, facts)]
         ended = self.run(case, case.recovery, at)
         if (ended.status, ended.code) != (0, 0):
@@ -174,26 +174,35 @@ def first_kills(
 def second_kills(bench: Bench, case: Case, first, chosen: Callable[[list], list]) -> Figures:
     """Kill at one point, then kill the recovery at some of its own, recover, judge."""
     began = time.perf_counter()
-    figures = Figures()
     left = bench.slot / "left"
     bench.fresh(bench.template(case))
     ended = bench.kill(case, case.operation, bench.at, first)
     if not struck(ended, first):
         return Figures(failures=[f"{case.name} at {first}: the fault did not fire"])
     copy_tree(bench.root, left)
+    figures = kills_of_recovery(bench, case, left, f"{case.name} killed at {first}", chosen)
+    figures.seconds = time.perf_counter() - began
+    return figures
+
+
+def kills_of_recovery(
+    bench: Bench, case: Case, left: Path, before: str, chosen: Callable[[list], list] = list, facts=None
+) -> Figures:
+    """Kill the recovery of what was left behind at some of its calls, recover, judge."""
+    figures = Figures()
+    bench.fresh(left)
     undisturbed = bench.run(case, case.recovery, bench.at + STEP, traced=True)
     for second in chosen(without_equals(kill_points(undisturbed.calls))):
-        fault = f"{case.name} killed at {first}, its recovery killed at {second}"
+        fault = f"{before}, its recovery killed at {second}"
         bench.fresh(left)
         ended = bench.kill(case, case.recovery, bench.at + STEP, second)
         if not struck(ended, second):
             figures.failures.append(f"{fault}: the fault did not fire ({ended.status}, {ended.trace[-200:]})")
             continue
-        wrong, state = bench.recovered(case, bench.at + 2 * STEP, fault)
+        wrong, state = bench.recovered(case, bench.at + 2 * STEP, fault, facts)
         figures.failures += wrong
         figures.points += 1
         figures.states[state] = figures.states.get(state, 0) + 1
-    figures.seconds = time.perf_counter() - began
     return figures
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import judging
 import pytest
 from cases import DEPLOY, MIGRATE, WRITE, around_the_swap
-from driver_variants import FOREIGN_ENTRY
+from foreign import FOREIGN_ENTRY
 from matrix import first_kills
 from power_cut import power_cuts, why_not_mountable
 

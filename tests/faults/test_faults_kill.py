@@ -1,10 +1,15 @@
 """Each operation killed at every mutating system call, recovered as a user's next start does it, and judged."""
 
 import os
+from dataclasses import replace
 
+import judging
 import pytest
-from cases import CASES, FAILING, NO_EXCHANGE, around_the_swap, from_the_swap
-from matrix import differences, drawn_kills, first_kills
+from cases import CASES, DEPLOY, FAILING, NO_EXCHANGE, around_the_swap, from_the_swap
+from foreign import FOREIGN_ENTRY, write_entry
+from injection import kill_points, struck
+from matrix import differences, drawn_kills, first_kills, kills_of_recovery
+from prepared import copy_tree
 
 SEED = int(os.environ.get("FAULT_SEED", "1"))
 SECOND_KILLS = 200
@@ -39,6 +44,31 @@ def test_killed_where_files_cannot_be_exchanged(bench):
     figures = first_kills(bench, NO_EXCHANGE, chosen=around_the_swap)
     assert not figures.failures, report(figures)
     assert figures.points >= 30
+
+
+def test_killed_while_the_way_back_is_restored(bench):
+    """A deploy killed after its exchange, then the application writes: its write is kept on top of the way back."""
+    points = kill_points(bench.points(DEPLOY))
+    after = around_the_swap(points)[8]
+    bench.fresh(bench.template(DEPLOY))
+    assert struck(bench.kill(DEPLOY, "deploy", bench.at, after), after)
+    live = judging.live_of(bench.root)
+    facts = bench.facts(DEPLOY)
+    assert judging.state_of(bench.root, facts) == "new"
+    write_entry(live)
+    written = judging.foreign(live.read_bytes())
+    left = bench.slot / "left"
+    copy_tree(bench.root, left)
+    assert bench.run(DEPLOY, "recover", bench.at + 100).answer[0].endswith(" rolled back")
+    assert live.read_text().count(FOREIGN_ENTRY["title"]) == 1
+    assert "dhash" not in live.read_text()
+    allowed = {written, judging.foreign(live.read_bytes())}
+    case = replace(DEPLOY, accept=lambda *_: [])
+    figures = kills_of_recovery(
+        bench, case, left, "written on", facts=replace(facts, old="", new={"foreign"}, foreign=allowed)
+    )
+    assert not figures.failures, report(figures)
+    assert figures.points >= 20
 
 
 @pytest.mark.parametrize("share", range(SHARES))

@@ -8,7 +8,7 @@ from pathlib import Path
 import judging
 import pytest
 from cases import DEPLOY, MIGRATE
-from driver_variants import FOREIGN_ENTRY
+from foreign import FOREIGN_ENTRY
 
 WRITER = Path(__file__).with_name("writer.py")
 

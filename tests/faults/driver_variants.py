@@ -13,6 +13,7 @@ from harm import HARMS
 from mobius_tui.operations.deploy import steps
 from mobius_tui.operations.smoke import Check, SmokeReport
 from mobius_tui.recovery import atomic, staging
+from mobius_tui.rollback import undo
 
 
 @contextlib.contextmanager

@@ -147,13 +147,13 @@ def wrap(text: str, width: int, most: int) -> list[str]:
             rows.append(fit(" ".join([current, *words[index:]]).strip(), width).rstrip())
             return rows
         elif not current or cell_len(word) > width:
-            head = _head(candidate, width) or candidate[:1]
+            head = _head(candidate, width)
             rows.append(head)
-            rest = candidate[len(head) :]
+            rest = candidate[max(1, len(head)) :]  # a character too wide for a row of its own is left out
             while cell_len(rest) > width and len(rows) + 1 < most:
-                head = _head(rest, width) or rest[:1]
+                head = _head(rest, width)
                 rows.append(head)
-                rest = rest[len(head) :]
+                rest = rest[max(1, len(head)) :]
             current = rest.lstrip()
         else:
             rows.append(current)

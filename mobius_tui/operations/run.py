@@ -132,7 +132,9 @@ def _deploy(ws: Workspace, connection: sqlite3.Connection, job: Job, progress: S
     from mobius_tui.operations.deploy.options import DeployOptions
 
     if not job.options.get("foreground"):
-        raise BadInput("a deploy runs in a process of its own, no worker takes one", fix="start it with `mobius deploy`")
+        raise BadInput(
+            "a deploy runs in a process of its own, no worker takes one", fix="start it with `mobius deploy`"
+        )
     return deploy(ws, connection, DeployOptions.from_json(job.options), progress).to_json()
 
 

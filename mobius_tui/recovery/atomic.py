@@ -156,6 +156,9 @@ def replaceable(real: Path, shown: str) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         raise EnvironmentFailed(f"{shown} is not a regular file, nothing was written", fix="give the name of a file")
+    if status.st_nlink > 1:  # perhaps by an exchange in several steps that was killed in between
+        sweep_leftovers(real.parent, real.name)
+        status = real.lstat()
     if status.st_nlink > 1:
         raise EnvironmentFailed(
             f"{shown} has {status.st_nlink} hard links and a safe write would part it from the others",
@@ -332,8 +335,8 @@ def exchange_checked(staged: Path, real: Path, expect: str) -> None:
         OSError: The exchange is not possible; both names are as they were.
     """
     shown = visible(str(real))
+    inode, ours = staged.stat().st_ino, sha256_file(staged)
     _check_expected(real, expect, shown)
-    inode = staged.stat().st_ino
     try:
         exchange(staged, real)
         came_out = sha256_file(staged)
@@ -346,7 +349,6 @@ def exchange_checked(staged: Path, real: Path, expect: str) -> None:
         raise
     if came_out == expect:
         return
-    ours = sha256_file(real)
     exchange(staged, real)
     if sha256_file(staged) != ours:  # a third version replaced ours meanwhile: the newest must stay live
         exchange(staged, real)

@@ -42,10 +42,15 @@ def exchange(staged: Path, live: Path) -> bool:
     os.link(live, spare, follow_symlinks=False)
     try:
         staged.replace(live)
+        spare.replace(staged)
     except BaseException:
-        spare.unlink()
+        # between the two renames the spare is the only name of what was live
+        if not os.path.lexists(staged) and not os.path.samefile(spare, live):
+            os.link(live, staged, follow_symlinks=False)
+            spare.replace(live)
+        with contextlib.suppress(FileNotFoundError):
+            spare.unlink()
         raise
-    spare.replace(staged)
     return False
 
 

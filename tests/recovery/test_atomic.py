@@ -228,6 +228,29 @@ class TestCompareAndSwap:
         assert target.read_bytes() == b"version 1"
         assert names(target.parent) == ["library.json"]
 
+    def test_a_change_right_after_ours_was_live_stays(self, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        calls: list[int] = []
+
+        def written_by_others(data: bytes) -> None:
+            other = target.with_name("other")
+            other.write_bytes(data)
+            other.replace(target)
+
+        def between(staged: Path, live: Path) -> bool:
+            calls.append(1)
+            if len(calls) > 1:
+                return exchange(staged, live)
+            written_by_others(b"just before")
+            done = exchange(staged, live)
+            written_by_others(b"just after")
+            return done
+
+        monkeypatch.setattr(atomic, "exchange", between)
+        with pytest.raises(Changed):
+            write_atomic(target, [NEW], expect=sha(OLD))
+        assert target.read_bytes() == b"just after"
+        assert names(target.parent) == ["library.json"]
+
     def test_a_link_turned_elsewhere_while_writing(self, target: Path, tmp_path: Path) -> None:
         link = tmp_path / "link"
         link.symlink_to("library.json")
@@ -331,6 +354,33 @@ class TestFallbacks:
         with pytest.raises(FileNotFoundError):
             exchange(target.with_name("staged"), target)
         assert target.read_bytes() == OLD
+        assert names(target.parent) == ["library.json"]
+
+    @pytest.mark.parametrize("place", [1, 2])
+    def test_an_exchange_cut_off_between_its_renames(
+        self, target: Path, monkeypatch: pytest.MonkeyPatch, place: int
+    ) -> None:
+        real, calls = Path.replace, []
+
+        def replace(source: Path, to: Path) -> Path:
+            calls.append(1)
+            if len(calls) == place:
+                raise KeyboardInterrupt
+            return real(source, to)
+
+        staged = target.with_name("staged")
+        staged.write_bytes(NEW)
+        monkeypatch.setattr(Path, "replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            exchange(staged, target)
+        assert (target.read_bytes(), staged.read_bytes()) == (OLD, NEW)
+        assert names(target.parent) == ["library.json", "staged"]
+
+    def test_a_second_name_that_a_kill_left_is_in_nobodys_way(self, target: Path) -> None:
+        gone = subprocess.Popen([sys.executable, "-c", ""])
+        gone.wait()
+        os.link(target, target.with_name(f".library.json.{gone.pid}.old"))
+        assert write_atomic(target, [NEW], expect=sha(OLD)) == sha(NEW)
         assert names(target.parent) == ["library.json"]
 
     def test_rename_new(self, target: Path) -> None:

@@ -81,7 +81,9 @@ def outcome_lines(outcome: Outcome) -> Iterator[Styled]:
     """How a rollback went."""
     style = "good" if outcome.exit_code == 0 else "bad"
     what = visible(outcome.target) if outcome.target else "without what MOBIUS owns"
-    if not outcome.changed:
+    if outcome.mode == "recovered":
+        yield "the state before is live already: what was cut off or ended has been undone", style
+    elif not outcome.changed:
         yield f"the live catalogue was already as wanted: {what}", style
     else:
         yield f"restored: {what}", style

@@ -15,6 +15,7 @@ from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
 from mobius_tui.recovery.reserve import ensure_reserve, release_reserve
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
+from mobius_tui.rollback.merge import Changes
 from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptions, Say
 from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, read_acts, run_backups, way_back_of
@@ -84,7 +85,10 @@ def roll_back(
     """
     places = places_of(ws, options)
     service = Service(ws, environ, env_name)
-    course = _planned(ws, places, options, _make_way(ws, places, options, say))
+    way = _make_way(ws, places, options, say)
+    if way.went_back and options.backup is None and not options.remove_dhash:
+        return _gone_back_already(places, way, service, say)
+    course = _planned(ws, places, options, way.warnings)
     if not options.force and not confirm(course.preview):
         raise Cancelled("nothing was changed")
     with _locked(places.live, ws.actor):
@@ -238,20 +242,78 @@ def _no_way_back(places: Places) -> ProcessingFailed:
     )
 
 
-def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """What making way has done already.
+
+    Attributes:
+        before: SHA-256 of the live file when the rollback was asked for, or ``absent``; empty when it cannot be read.
+        went_back: Whether ending or recovering an operation has brought the state before it back.
+        said: What was brought to rest.
+        warnings: What a person should know.
+    """
+
+    before: str
+    went_back: bool
+    said: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> _Way:
     """End what runs if that is forced, and bring to rest what was cut off."""
+    before = _hash_of(places.live)
+    stopped = False
     holder = running_operation(places.live)
     if options.force and (holder is None or holder.purpose not in GOING_BACK_ALREADY):
-        stop_operation(ws, places.live, say)
+        stopped = stop_operation(ws, places.live, say)
     else:
         refuse_if_running(places.live)
     if not places.own:
-        return []
+        return _Way(before, went_back=False)
     try:
-        recover(ws, say)
+        settled = recover(ws, say)
     except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
-        return [f"an operation that was cut off could not be brought to rest: {visible(str(error))}"]
-    return []
+        said = f"an operation that was cut off could not be brought to rest: {visible(str(error))}"
+        return _Way(before, went_back=False, warnings=(said,))
+    finished = any(one.kind == "rollback" and one.outcome == "done" for one in settled)
+    undone = (stopped or bool(settled)) and _hash_of(places.live) != before
+    return _Way(before, finished or undone, tuple(f"{visible(one.run)}: {one.sentence}" for one in settled))
+
+
+def _hash_of(live: Path) -> str:
+    """SHA-256 of the live file, ``absent`` when there is none, empty when it cannot be read."""
+    try:
+        return hash_or_absent(live)
+    except OSError:
+        return ""
+
+
+def _gone_back_already(places: Places, way: _Way, service: Service, say: Say) -> Outcome:
+    """What the person wanted is done: undoing the operation that was cut off or ended was the way back.
+
+    Going on would bring back the state before the one that they mean.
+    """
+    present = read_present(places.live, patience_s=0.0)
+    worker, healthy = service.restart(say)
+    figures = present.figures
+    return Outcome(
+        run="",
+        live=str(places.live),
+        target="",
+        how="; ".join(way.said) or "the operation that was ended has undone what it did",
+        mode="recovered",
+        before=way.before,
+        after=present.sha256,
+        changed=way.before != present.sha256,
+        emergency="",
+        entries=(None, None if figures is None else figures.entries),
+        with_dhash=(None, None if figures is None else figures.with_dhash),
+        changes=Changes(),
+        kept=True,
+        worker=worker,
+        warnings=("nothing more was rolled back; `mobius rollback` again goes one publication further back",),
+        exit_code=0 if healthy else ProcessingFailed.exit_code,
+    )
 
 
 def refuse_if_running(live: Path) -> None:

@@ -1,0 +1,94 @@
+"""A rollback whose own start has brought the state before back goes no further."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from publishing import Published, sha
+
+from mobius_tui.recovery.journal import JOURNALS, Journal, open_journals
+from mobius_tui.recovery.staging import stage, staged_path, swap
+from mobius_tui.rollback.options import Outcome, RollbackOptions
+from mobius_tui.rollback.run import roll_back
+from mobius_tui.workspace import Workspace, open_workspace
+
+RUN = "deploy-20261120T120000Z"
+
+
+def asked(library: Published, **options: object) -> Outcome:
+    ws = workspace(library)
+    chosen = RollbackOptions(force=True, **options)  # type: ignore[arg-type]
+    return roll_back(ws, chosen, confirm=lambda _: True, say=lambda _: None, environ={})
+
+
+def workspace(library: Published) -> Workspace:
+    return open_workspace(library.root, {}, {}, "ada")
+
+
+def cut_off_deploy(library: Published) -> tuple[bytes, str]:
+    """A deploy killed after its swap, over a library that was published before; what was live, and its backup."""
+    library.publish()
+    library.publish()
+    before = library.live.read_bytes()
+    ws = workspace(library)
+    from mobius_tui.recovery.backups import create_backup
+
+    backup = create_backup(library.live, library.backups, reason=f"before {RUN}", who="t")
+    new = json.loads(before)
+    new["dhash_migration"]["run"]["id"] = RUN
+    journal = Journal.create(ws.state / JOURNALS, RUN, kind="deploy", who="t", live=str(library.live), options={})
+    journal.note("round", round=1, before=sha(before), backup=backup.name)
+    after = stage(library.live, [json.dumps(new).encode()], staged_path(library.live, RUN))
+    journal.note("staged", round=1, before=sha(before), after=after, backup=backup.name)
+    swap(staged_path(library.live, RUN), library.live, sha(before))
+    journal.close()
+    return before, backup.name
+
+
+def test_undoing_a_cut_off_deploy_was_the_way_back(library: Published) -> None:
+    before, _ = cut_off_deploy(library)
+    outcome = asked(library)
+    assert library.live.read_bytes() == before
+    assert outcome.mode == "recovered" and outcome.changed and outcome.exit_code == 0
+    assert any("one publication further back" in warning for warning in outcome.warnings)
+    assert open_journals(library.state / JOURNALS) == []
+    further = asked(library)
+    assert further.mode == "exact" and library.live.read_bytes() != before
+
+
+def test_a_target_that_was_named_is_taken_all_the_same(library: Published) -> None:
+    first = library.publish()
+    assert first is not None
+    cut_off_deploy(library)
+    outcome = asked(library, backup=first.name)
+    assert outcome.mode == "exact" and library.live.read_bytes() == first.path.read_bytes()
+
+
+def test_what_was_undone_without_a_change_is_no_way_back(library: Published) -> None:
+    library.publish()
+    library.publish()
+    before = library.live.read_bytes()
+    ws = workspace(library)
+    Journal.create(ws.state / JOURNALS, RUN, kind="deploy", who="t", live=str(library.live), options={}).close()
+    assert asked(library).mode == "exact" and library.live.read_bytes() != before
+
+
+def test_finishing_a_cut_off_rollback_was_the_way_back(library: Published, monkeypatch: pytest.MonkeyPatch) -> None:
+    library.publish()
+    library.publish()
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mobius_tui.rollback.run._note", killed)
+        patch.setattr("mobius_tui.rollback.run.settle_restore", killed)
+        with pytest.raises(Killed):
+            asked(library)
+    back = library.live.read_bytes()
+    outcome = asked(library)
+    assert outcome.mode == "recovered" and library.live.read_bytes() == back

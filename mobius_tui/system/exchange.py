@@ -45,7 +45,7 @@ def exchange(staged: Path, live: Path) -> bool:
         spare.replace(staged)
     except BaseException:
         # between the two renames the spare is the only name of what was live
-        if not os.path.lexists(staged) and not os.path.samefile(spare, live):
+        if not os.path.lexists(staged) and not spare.samefile(live):
             os.link(live, staged, follow_symlinks=False)
             spare.replace(live)
         with contextlib.suppress(FileNotFoundError):

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 import time
 
-from mobius_tui.errors import EnvironmentFailed, MobiusError, Terminated, exit_code_of
+from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed, Terminated, exit_code_of
 from mobius_tui.operations.deploy.course import Again, Course, Surroundings
 from mobius_tui.operations.deploy.options import DeployOptions, DeploySummary, StepState
 from mobius_tui.operations.deploy.steps import STEPS, Step, clean_up_backups, keep_what_was_found
@@ -29,6 +29,7 @@ ROUNDS = 3
 """So often a deploy starts over because others wrote the catalogue; then it stops and says so."""
 
 _LATE = ("finish",)
+_BACK = ("rolled back", "undone")
 _SETTLE_TRIES = 3
 
 
@@ -155,6 +156,8 @@ def _finish(course: Course) -> DeploySummary:
     """Clean up after a publication that is proven; nothing here can undo it."""
     with course.step("finish", 300.0) as row:
         settled = settle(course.ws, course.journal, say=course.say, reason=course.options.reason)
+        if settled.outcome != "done":
+            raise ProcessingFailed("another program replaced the published catalogue right after its smoke tests")
         with contextlib.suppress(sqlite3.Error):
             keep_what_was_found(course)
         row.reason = clean_up_backups(course)
@@ -179,7 +182,7 @@ def _undone(course: Course, error: BaseException) -> BaseException:
             if attempt == _SETTLE_TRIES - 1:
                 return _with(error, f"{said}; the next start of MOBIUS tries again, `mobius rollback` does it now")
             course.around.sleep(1.0)
-    for row in course.rows.values():
+    for row in course.rows.values() if settled.outcome in _BACK else ():
         if row.state == "done" and row.name in {"swap", "migrate", "hold", "after hook", "settle"}:
             row.state = "undone"
     code = exit_code_of(error)

@@ -100,13 +100,15 @@ def sweep_leftovers(folder: Path, name: str) -> list[Path]:
         The files removed. Those of a living process stay, as do files that cannot be removed.
     """
     pattern = re.compile(re.escape(_stem(name)) + r"\.(\d{1,10})\.(?:tmp|old|([0-9a-f]{16})\.([0-9a-f]{16})\.swap)")
+    # what an exchange of two temporaries leaves where it takes a link and two renames
+    spare = re.compile(r"\." + re.escape(_stem(name)) + r"\.\d{1,10}\.(?:tmp|old)\.(\d{1,10})\.old()()")
     removed = []
     for entry in sorted(os.listdir(folder)):
-        match = pattern.fullmatch(entry)
+        match = pattern.fullmatch(entry) or spare.fullmatch(entry)
         if match is None or not _is_abandoned(folder / entry, int(match[1])):
             continue
         with contextlib.suppress(OSError):
-            if match[2] is not None and not _settle_swap(folder / entry, folder / name, match[2], match[3]):
+            if match[2] and not _settle_swap(folder / entry, folder / name, match[2], match[3]):
                 continue
             (folder / entry).unlink()
             removed.append(folder / entry)

@@ -91,6 +91,12 @@ def around_the_swap(points):
     return points[max(0, swap - 5) : swap + 30]
 
 
+def around_exchanges(points):
+    """The calls about each exchange that takes a link and two renames."""
+    places = [n for n, call in enumerate(points) if ".old" in call.arguments]
+    return [call for n, call in enumerate(points) if any(abs(n - place) <= 2 for place in places)]
+
+
 def from_the_swap(points):
     """The calls of a deploy from its exchange to the end."""
     swap = next(n for n, call in enumerate(points) if call.name in SWAPS and ".staged" in call.arguments)

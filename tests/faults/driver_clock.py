@@ -6,6 +6,8 @@ from pathlib import Path
 
 from mobius_tui.system import clock
 
+REAL_SLEEP, REAL_MONOTONIC = time.sleep, time.monotonic
+
 
 class Clock:
     """A clock that a wait moves on: nothing waits, and nothing depends on how busy the machine is."""
@@ -13,6 +15,7 @@ class Clock:
     def __init__(self):
         self.at = time.time()
         self.passed = 0.0
+        self.real = False
 
     def start(self, at):
         """Begin anew at a moment."""
@@ -23,10 +26,14 @@ class Clock:
         return self.at + self.passed
 
     def monotonic(self):
+        if self.real:
+            return REAL_MONOTONIC()
         self.passed += 0.000_001
         return self.passed
 
     def sleep(self, seconds):
+        if self.real:
+            REAL_SLEEP(seconds)
         self.passed += max(0.0, seconds)
 
 

@@ -29,7 +29,7 @@ def add_entry(document, folder, number):
     """An entry for a new image; MOBIUS may have found the file before us."""
     name = f"app/{number:05d}.png"
     (folder / "app").mkdir(exist_ok=True)
-    (folder / name).hardlink_to(folder / "flat.png")
+    (folder / name).hardlink_to(folder / "deck/00.png")
     entry = next((entry for entry in document["images"] if entry["path"] == name), None)
     if entry is None:
         entry = {"path": name}

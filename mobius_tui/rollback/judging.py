@@ -64,7 +64,7 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
     Args:
         run: The run id.
         records: The journal's, oldest first; any of them may be missing.
-        live: The live name to assume when the journal names none.
+        live: The live name; the one in the journal is not gone by, for the workspace may have been moved or copied.
 
     Returns:
         The intent; text where text belongs, whatever the records hold.
@@ -88,10 +88,9 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
         elif what == "step" and step == "before hook" and state in {"running", "done", "failed"}:
             hooked = True
     options = begin.get("options")
-    named = _text(begin.get("live"))
     return Intent(
         run=run,
-        live=Path(named) if named else live,
+        live=live,
         before=_text(last.get("before")),
         after=_text(last.get("after")),
         ours=frozenset(ours - {""}),

@@ -32,16 +32,17 @@ CUT_OFF = "its process was cut off"
 """Why an operation is settled by a later start."""
 
 
-def recover(ws: Workspace, say: Say, *, locked: bool = False) -> list[Settled]:
-    """Finish or undo every operation that was cut off, judging by content hashes.
+def recover(ws: Workspace, say: Say, *, locked: bool = False, other: Path | None = None) -> list[Settled]:
+    """Finish or undo every operation on a catalogue that was cut off, judging by content hashes.
 
     Costs a look into two folders when there is none. Does nothing while another process holds the catalogue's lock:
-    what is open then is that process's.
+    what is open then is that process's. A journal that names another catalogue is told of and left alone.
 
     Args:
         ws: The workspace.
         say: Told what is found and done.
         locked: The caller holds the catalogue's lock.
+        other: Another catalogue than the workspace's, which the person named; its own rollbacks are meant then.
 
     Returns:
         What was brought to rest, oldest first.
@@ -50,16 +51,18 @@ def recover(ws: Workspace, say: Say, *, locked: bool = False) -> list[Settled]:
         MobiusError: Something could not be brought to rest; the live file is whole.
     """
     folder = ws.state / JOURNALS
+    live = ws.catalogue if other is None else other
     if not _anything_open(ws, folder):
         return []
     with contextlib.ExitStack() as held:
         if not locked:
             try:
-                held.enter_context(catalogue_lock(ws.catalogue, ws.actor, "recovery of a cut-off operation"))
+                held.enter_context(catalogue_lock(live, ws.actor, "recovery of a cut-off operation"))
             except Held:
                 return []
-        settled = [_settle(ws, path, say) for path in _open(folder)]
-        _sweep(ws, folder, say)
+        settled = [_settle(ws, path, say, live) for path in _open(folder) if _is_about(path, live, say)]
+        if other is None:
+            _sweep(ws, folder, say)
     return [one for one in settled if one is not None]
 
 
@@ -94,10 +97,33 @@ def _still_runs(path: Path) -> bool:
     return token != process_token() and is_alive(token)
 
 
-def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:
+def _is_about(path: Path, live: Path, say: Say) -> bool:
+    """Whether a journal's operation is one on this catalogue; what it names elsewhere is not touched.
+
+    A workspace that was moved or copied has journals that name its former place: then what the run left beside the
+    catalogue, or the catalogue itself, tells.
+    """
+    try:
+        reading = read_journal(path)
+    except FileNotFoundError:
+        return False
+    begin, run = begin_of(reading), run_of(path)
+    named, options = begin.get("live"), begin.get("options")
+    if not isinstance(named, str) or not named or os.path.realpath(named) == os.path.realpath(live):
+        return True
+    if not (isinstance(options, Mapping) and options.get("input")):
+        hashes = {record.get(name) for record in reading.records for name in ("before", "after")}
+        beside = {run, f"{run}-undo"} & set(staged_files(live))
+        if beside or hash_or_absent(real_file(live)) in hashes or run_in(real_file(live)) == run:
+            return True
+    say(f"{visible(run)} was cut off and is about {visible(named)}, not {visible(str(live))}: it is left alone")
+    return False
+
+
+def _settle(ws: Workspace, path: Path, say: Say, live: Path) -> Settled | None:
     """Bring one journal's operation to rest and close it."""
     reading = read_journal(path)
-    published = reading.problem == "empty" and run_in(real_file(ws.catalogue)) == run_of(path)
+    published = reading.problem == "empty" and run_in(real_file(live)) == run_of(path)
     if reading.problem == "empty" and not published:
         path.unlink()
         say(f"{visible(run_of(path))} was cut off before it began; nothing was changed")
@@ -110,7 +136,7 @@ def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:
     try:
         if reading.problem == "corrupt" or published:
             journal.note("corrupt", records=len(reading.records))
-        settled = settle(ws, journal, say=say)
+        settled = settle(ws, journal, say=say, live=live)
         say(f"{shown} was cut off: {settled.sentence}")
         close_run(ws, journal, settled, say=say)
     finally:
@@ -118,7 +144,7 @@ def _settle(ws: Workspace, path: Path, say: Say) -> Settled | None:
     return settled
 
 
-def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF) -> Settled:
+def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF, live: Path | None = None) -> Settled:
     """Finish or undo the operation of a journal; the catalogue's lock is the caller's to hold.
 
     Args:
@@ -126,6 +152,7 @@ def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF) 
         journal: Open for writing; it is left open, without an end.
         reason: Why the operation did not go on.
         say: Told what is done.
+        live: The catalogue of a rollback; None means the workspace's.
 
     Returns:
         How it came to rest.
@@ -136,12 +163,12 @@ def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF) 
     begin = journal.records[0] if journal.records else {}
     if begin.get("kind", "deploy") == "deploy":
         return settle_deploy(ws, journal, reason=reason, say=say)
-    return _settle_rollback(ws, journal, begin)
+    return _settle_rollback(ws, journal, begin, ws.catalogue if live is None else live)
 
 
-def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any]) -> Settled:
+def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any], live: Path) -> Settled:
     """Finish or undo a rollback: what it meant to put live is in the record before its exchange."""
-    live = Path(str(begin.get("live") or ws.catalogue))
+    emergency = (ws.backups if live == ws.catalogue else live.parent) / EMERGENCY
     restores = [found for found in journal.records if found.get("what") == "restore"]
     meant: Mapping[str, Any] = next((found for found in reversed(restores) if "after" in found), {})
     now = hash_or_absent(real_file(live))
@@ -149,7 +176,7 @@ def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any]) 
     sentence = "nothing of it was done"
     if restores:
         last, who = {**meant, **restores[-1]}, str(begin.get("who", ""))
-        sentence = settle_restore(live, journal.run_id, last, who=who, emergency=ws.backups / EMERGENCY)
+        sentence = settle_restore(live, journal.run_id, last, who=who, emergency=emergency)
     if outcome == "done":
         _note_rollback(ws, journal.run_id, begin, meant)
     return Settled(journal.run_id, "rollback", outcome, sentence, hash_or_absent(real_file(live)))
@@ -157,7 +184,8 @@ def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any]) 
 
 def _note_rollback(ws: Workspace, run: str, begin: Mapping[str, Any], meant: Mapping[str, Any]) -> None:
     """Note a rollback in the history whose process was killed between its exchange and that."""
-    options = begin.get("options") or {}
+    given = begin.get("options")
+    options = given if isinstance(given, Mapping) else {}
     mode = "remove-dhash" if options.get("remove_dhash") else "keep-new" if options.get("keep_new") else "exact"
     with contextlib.suppress(OSError, EnvironmentFailed):  # the journal has it; a full disk keeps nobody from ending
         if any(found.get("run") == run and found.get("act") == "rollback" for found in read_history(ws.state)):

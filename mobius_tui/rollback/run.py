@@ -268,10 +268,8 @@ def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say)
         stopped = stop_operation(ws, places.live, say)
     else:
         refuse_if_running(places.live)
-    if not places.own:
-        return _Way(before, went_back=False)
     try:
-        settled = recover(ws, say)
+        settled = recover(ws, say, other=None if places.own else places.live)
     except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
         said = f"an operation that was cut off could not be brought to rest: {visible(str(error))}"
         return _Way(before, went_back=False, warnings=(said,))

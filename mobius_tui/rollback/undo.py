@@ -83,9 +83,7 @@ def settle_deploy(ws: Workspace, journal: Journal, *, reason: str, say: Say) -> 
 def _settle_cut_restore(ws: Workspace, intent: Intent) -> str:
     """Bring a restore inside an earlier undoing to rest first; it is judged by hashes like everything else."""
     record = intent.restore or {}
-    return settle_restore(
-        intent.live, str(record.get("run", _undo_run(intent))), record, who=intent.who, emergency=_emergency(ws)
-    )
+    return settle_restore(intent.live, _undo_run(intent), record, who=intent.who, emergency=_emergency(ws))
 
 
 def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, say: Say) -> Settled:

@@ -152,10 +152,15 @@ class Journal:
         line = f"{total} {body}\n".encode()
         at = self._at
         view = memoryview(line)
-        while view:
-            written = _write_at(self._descriptor, view, at)
-            view, at = view[written:], at + written
-        os.fsync(self._descriptor)
+        try:
+            while view:
+                written = _write_at(self._descriptor, view, at)
+                view, at = view[written:], at + written
+            os.fsync(self._descriptor)
+        except OSError:
+            with contextlib.suppress(OSError):  # what is left of it behind a shorter record would look corrupt
+                _blank(self._descriptor, self._at)
+            raise
         self._at, self._sum = at, total
         self.records.append(json.loads(body))
 
@@ -214,11 +219,14 @@ def open_journals(folder: Path) -> list[Path]:
 
 
 def _is_at_rest(path: Path) -> bool:
-    """Whether the last line is an end; only the tail is read, since every writing verb asks this of all journals."""
+    """Whether the last line is an end; mostly the tail alone is read: every writing verb asks this of all journals."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         tail = file.read()
+    if tail.endswith(b"\0"):  # killed, or the power cut, before the space that it kept was given back
+        with contextlib.suppress(EnvironmentFailed):
+            return read_journal(path).ended
     if not tail.endswith(b"\n"):
         return False
     try:

@@ -133,6 +133,34 @@ def test_a_note_that_fails_leaves_the_records_before(tmp_path: Path, monkeypatch
     assert read_journal(path).records[-1]["state"] == "failed" and read_journal(path).problem == ""
 
 
+def test_what_is_left_of_a_failed_note_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = Journal.create(tmp_path, "deploy-1", kind="deploy")
+
+    def refused(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", refused)
+        with pytest.raises(OSError, match="Input/output"):
+            journal.note("step", reason="a long one" * 30)
+    journal.note("step", reason="short")
+    reading = read_journal(journal.path)
+    assert reading.problem == "" and [record["what"] for record in reading.records] == ["begin", "step"]
+    journal.close()
+
+
+def test_ended_it_is_at_rest_though_its_space_was_not_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal.create(tmp_path, "rollback-1", kind="rollback")
+    journal.note("end", state="done")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", lambda *_: None)  # as when the power is cut before that is on the disk
+        journal.close()
+    assert journal.path.stat().st_size == RESERVED_BYTES
+    assert open_journals(tmp_path) == []
+
+
 def test_a_symlink_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / f"{RUN}.journal").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError):

@@ -23,7 +23,14 @@ from mobius_tui.rollback.records import Records
 from mobius_tui.rollback.recover import recover
 from mobius_tui.rollback.restore import Restored, read_present, restore_catalogue, settle_restore
 from mobius_tui.rollback.service import Service
-from mobius_tui.rollback.stopping import cancel_queued, running_operation, stop_operation
+from mobius_tui.rollback.stopping import (
+    GRACE_S,
+    cancel_queued,
+    has_gone_back,
+    open_runs,
+    running_operation,
+    stop_operation,
+)
 from mobius_tui.rollback.targets import Target, choose_target, full_of, good_ones, named_target
 from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, taken_error
 from mobius_tui.text import visible
@@ -87,11 +94,12 @@ def roll_back(
     service = Service(ws, environ, env_name)
     way = _make_way(ws, places, options, say)
     if way.went_back and options.backup is None and not options.remove_dhash:
-        return _gone_back_already(places, way, service, say)
+        return _gone_back_already(places, way, options, service, say)
     course = _planned(ws, places, options, way.warnings)
     if not options.force and not confirm(course.preview):
         raise Cancelled("nothing was changed")
-    with _locked(places.live, ws.actor):
+    # a recovery by the worker or by whoever followed what was ended may hold it for a moment
+    with _locked(places.live, ws.actor, GRACE_S if options.force else 0.0):
         records = Records(ws, places.live, options.to_json(), options.reason)
         aim = course.preview.target if course.target is None else f"{visible(course.target.name)}: verified"
         _note_step(records, "target", "done", aim)
@@ -103,22 +111,43 @@ def roll_back(
         if places.own:
             with contextlib.suppress(MobiusError, OSError):  # the next rollback needs room too, where there is any
                 ensure_reserve(places.live, len(restored.wanted.content))
+    return _finished(ws, options, course, restored, (images, failed), records, service, say)
+
+
+def _finished(
+    ws: Workspace,
+    options: RollbackOptions,
+    course: _Course,
+    restored: Restored,
+    images: tuple[Mapping[str, int], tuple[str, int] | None],
+    records: Records,
+    service: Service,
+    say: Say,
+) -> Outcome:
+    """Restart what reads the catalogue, and bring the records to their end."""
+    counts, failed = images
     said = _tell_operator(ws, records, restored, course.target, say)
     _note_step(records, "worker", "running")
     worker, healthy = service.restart(say)
     _note_step(records, "worker", ("done" if worker else "skipped") if healthy else "failed", worker or "none ran")
-    code = failed[1] if failed is not None else 0 if healthy else ProcessingFailed.exit_code
     told = (*course.preview.warnings, *records.warnings, *restored.warnings, *said, *_written_late(restored))
+    code, sentence = _end_of(failed, worker, healthy=healthy)
     outcome = replace(
-        _outcome(records, places, options, course, restored),
-        images=images,
+        _outcome(records, options, course, restored),
+        images=counts,
         worker=worker,
         warnings=told if failed is None else (*told, failed[0]),
         exit_code=code,
     )
-    sentence = "restored" if not code else f"restored, but {failed[0] if failed is not None else worker}"
     records.end("done", code, sentence, {"before": outcome.before, "after": outcome.after, "target": outcome.target})
     return outcome
+
+
+def _end_of(failed: tuple[str, int] | None, worker: str, *, healthy: bool) -> tuple[int, str]:
+    """The exit code of a rollback whose catalogue is restored, and how it went in words."""
+    if failed is not None:
+        return failed[1], f"restored, but {failed[0]}"
+    return (0, "restored") if healthy else (ProcessingFailed.exit_code, f"restored, but {worker}")
 
 
 def _note_step(records: Records, name: str, state: str, reason: str = "") -> None:
@@ -163,12 +192,10 @@ def _restore(
     return restored
 
 
-def _outcome(
-    records: Records, places: Places, options: RollbackOptions, course: _Course, restored: Restored
-) -> Outcome:
+def _outcome(records: Records, options: RollbackOptions, course: _Course, restored: Restored) -> Outcome:
     return Outcome(
         run=records.run_id,
-        live=str(places.live),
+        live=course.preview.live,
         target="" if course.target is None else course.target.name,
         how=course.preview.how,
         mode=options.mode,
@@ -261,11 +288,11 @@ class _Way:
 
 def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> _Way:
     """End what runs if that is forced, and bring to rest what was cut off."""
-    before = _hash_of(places.live)
-    stopped = False
+    before, runs, stopped = _hash_of(places.live), open_runs(ws), ""
     holder = running_operation(places.live)
     if options.force and (holder is None or holder.purpose not in GOING_BACK_ALREADY):
-        stopped = stop_operation(ws, places.live, say)
+        if stop_operation(ws, places.live, say) and holder is not None:
+            stopped = holder.purpose
     else:
         refuse_if_running(places.live)
     try:
@@ -273,9 +300,8 @@ def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say)
     except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
         said = f"an operation that was cut off could not be brought to rest: {visible(str(error))}"
         return _Way(before, went_back=False, warnings=(said,))
-    finished = any(one.kind == "rollback" and one.outcome == "done" for one in settled)
-    undone = (stopped or bool(settled)) and _hash_of(places.live) != before
-    return _Way(before, finished or undone, tuple(f"{visible(one.run)}: {one.sentence}" for one in settled))
+    went_back = has_gone_back(runs, stopped) or (bool(settled) and _hash_of(places.live) != before)
+    return _Way(before, went_back, tuple(f"{visible(one.run)}: {one.sentence}" for one in settled))
 
 
 def _hash_of(live: Path) -> str:
@@ -286,7 +312,7 @@ def _hash_of(live: Path) -> str:
         return ""
 
 
-def _gone_back_already(places: Places, way: _Way, service: Service, say: Say) -> Outcome:
+def _gone_back_already(places: Places, way: _Way, options: RollbackOptions, service: Service, say: Say) -> Outcome:
     """What the person wanted is done: undoing the operation that was cut off or ended was the way back.
 
     Going on would bring back the state before the one that they mean.
@@ -294,6 +320,9 @@ def _gone_back_already(places: Places, way: _Way, service: Service, say: Say) ->
     present = read_present(places.live, patience_s=0.0)
     worker, healthy = service.restart(say)
     figures = present.figures
+    told = ["nothing more was rolled back; `mobius rollback` again goes one publication further back"]
+    if options.with_images:
+        told.append("no image was put back: `mobius rollback --backup NAME --with-images` with a full backup does that")
     return Outcome(
         run="",
         live=str(places.live),
@@ -309,7 +338,7 @@ def _gone_back_already(places: Places, way: _Way, service: Service, say: Say) ->
         changes=Changes(),
         kept=True,
         worker=worker,
-        warnings=("nothing more was rolled back; `mobius rollback` again goes one publication further back",),
+        warnings=tuple(told),
         exit_code=0 if healthy else ProcessingFailed.exit_code,
     )
 
@@ -361,15 +390,15 @@ def _preview(
 
 
 @contextlib.contextmanager
-def _locked(live: Path, who: str) -> Iterator[None]:
+def _locked(live: Path, who: str, wait_s: float) -> Iterator[None]:
     """The catalogue's lock; on a disk so full that not even its file can be made, the reserve is given back first."""
     with contextlib.ExitStack() as held:
         try:
-            held.enter_context(catalogue_lock(live, who, "rollback"))
+            held.enter_context(catalogue_lock(live, who, "rollback", wait_s=wait_s))
         except EnvironmentFailed as error:
             if exit_code_of(error) != OutOfResource.exit_code or not release_reserve(live):
                 raise
-            held.enter_context(catalogue_lock(live, who, "rollback"))
+            held.enter_context(catalogue_lock(live, who, "rollback", wait_s=wait_s))
         yield
 
 

@@ -7,11 +7,12 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError
 from mobius_tui.launch.worker import stop_worker, worker_holder
+from mobius_tui.recovery.journal import JOURNALS, open_journals, read_journal, run_of
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import ask, list_jobs
 from mobius_tui.system.locks import Holder, catalogue_lock_path, holder_of
@@ -82,6 +83,41 @@ def cancel_queued(ws: Workspace, say: Callable[[str], None]) -> None:
     """Cancel jobs that wait for the worker and would publish over what is restored; best effort."""
     for job in _jobs_of(ws, ""):
         _cancel(ws, job, say)
+
+
+def open_runs(ws: Workspace) -> list[Path]:
+    """The journals of what runs or was cut off; none where they cannot be read."""
+    with contextlib.suppress(OSError, MobiusError):
+        return open_journals(ws.state / JOURNALS)
+    return []
+
+
+def has_gone_back(before: Sequence[Path], stopped: str) -> bool:
+    """Whether what ran or was cut off has been taken back since, by itself, by a recovery, or by being ended.
+
+    Then the state before it is live. A deploy that was ended counts on either side of its swap: which side that was
+    is a matter of seconds. One that was cut off before its swap counts for nothing: it had never been live.
+
+    Args:
+        before: From ``open_runs``, before anything was ended or recovered.
+        stopped: What the holder of the lock that was ended did, as it had written; empty when nothing was ended.
+
+    Returns:
+        The answer; no for a journal that cannot be read, or that has not come to its end.
+    """
+    for path in before:
+        with contextlib.suppress(OSError, MobiusError):
+            records = read_journal(path).records
+            end = records[-1] if records and records[-1].get("what") == "end" else {}
+            if records and records[0].get("kind") == "rollback":
+                if end.get("state") == "done":
+                    return True
+                continue
+            swapped = any(record.get("what") == "step" and record.get("step") == "swap" for record in records)
+            taken_back = end.get("state") in {"rolled back", "undone"}
+            if end.get("state") == "rolled back" or (taken_back and (swapped or stopped == f"deploy {run_of(path)}")):
+                return True
+    return False
 
 
 class _Waiting:

@@ -7,10 +7,14 @@ import json
 import pytest
 from publishing import Published, sha
 
+from mobius_tui.recovery.backups import create_backup
 from mobius_tui.recovery.journal import JOURNALS, Journal, open_journals
 from mobius_tui.recovery.staging import stage, staged_path, swap
 from mobius_tui.rollback.options import Outcome, RollbackOptions
+from mobius_tui.rollback.recover import recover
 from mobius_tui.rollback.run import roll_back
+from mobius_tui.system.exchange import exchange
+from mobius_tui.system.locks import FileLock, catalogue_lock_path
 from mobius_tui.workspace import Workspace, open_workspace
 
 RUN = "deploy-20261120T120000Z"
@@ -26,14 +30,12 @@ def workspace(library: Published) -> Workspace:
     return open_workspace(library.root, {}, {}, "ada")
 
 
-def cut_off_deploy(library: Published) -> tuple[bytes, str]:
+def cut_off_deploy(library: Published, *, swapped: bool = True) -> tuple[bytes, str]:
     """A deploy killed after its swap, over a library that was published before; what was live, and its backup."""
     library.publish()
     library.publish()
     before = library.live.read_bytes()
     ws = workspace(library)
-    from mobius_tui.recovery.backups import create_backup
-
     backup = create_backup(library.live, library.backups, reason=f"before {RUN}", who="t")
     new = json.loads(before)
     new["dhash_migration"]["run"]["id"] = RUN
@@ -41,7 +43,9 @@ def cut_off_deploy(library: Published) -> tuple[bytes, str]:
     journal.note("round", round=1, before=sha(before), backup=backup.name)
     after = stage(library.live, [json.dumps(new).encode()], staged_path(library.live, RUN))
     journal.note("staged", round=1, before=sha(before), after=after, backup=backup.name)
-    swap(staged_path(library.live, RUN), library.live, sha(before))
+    if swapped:
+        journal.note("step", step="swap", state="running")
+        swap(staged_path(library.live, RUN), library.live, sha(before))
     journal.close()
     return before, backup.name
 
@@ -92,3 +96,53 @@ def test_finishing_a_cut_off_rollback_was_the_way_back(library: Published, monke
     back = library.live.read_bytes()
     outcome = asked(library)
     assert outcome.mode == "recovered" and library.live.read_bytes() == back
+
+
+def test_killed_when_it_was_swapped_back_already_it_is_the_way_back_too(library: Published) -> None:
+    before, _ = cut_off_deploy(library)
+    exchange(staged_path(library.live, RUN), library.live)  # then a hook ran, until it was killed
+    assert library.live.read_bytes() == before
+    outcome = asked(library)
+    assert outcome.mode == "recovered" and library.live.read_bytes() == before
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_deploy_that_is_ended_was_the_way_back_on_either_side_of_its_swap(
+    library: Published, monkeypatch: pytest.MonkeyPatch, swapped: bool
+) -> None:
+    before, _ = cut_off_deploy(library, swapped=swapped)
+    held = FileLock(catalogue_lock_path(library.live))
+    assert held.acquire("bert", f"deploy {RUN}")
+
+    def undoes_itself(*_: object, **__: object) -> bool:
+        held.release()
+        recover(workspace(library), lambda _: None)
+        return True
+
+    monkeypatch.setattr("mobius_tui.rollback.run.stop_operation", undoes_itself)
+    outcome = asked(library)
+    assert outcome.mode == "recovered" and library.live.read_bytes() == before
+
+
+def test_what_published_while_it_was_ended_is_gone_back_behind(
+    library: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.publish()
+    before = library.live.read_bytes()
+    held = FileLock(catalogue_lock_path(library.live))
+    assert held.acquire("bert", "migration 7")
+
+    def publishes_first(*_: object, **__: object) -> bool:
+        library.publish()
+        held.release()
+        return True
+
+    monkeypatch.setattr("mobius_tui.rollback.run.stop_operation", publishes_first)
+    outcome = asked(library)
+    assert outcome.mode == "exact" and library.live.read_bytes() == before
+
+
+def test_images_that_were_asked_for_are_not_passed_over_in_silence(library: Published) -> None:
+    cut_off_deploy(library)
+    outcome = asked(library, with_images=True)
+    assert outcome.mode == "recovered" and any("no image was put back" in warning for warning in outcome.warnings)

@@ -9,7 +9,6 @@ from traceback import format_exception
 
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import SERVICE_LOG, JsonLog
-from mobius_tui.rollback.recover import recover
 from mobius_tui.store.events import add_event, forget_events
 from mobius_tui.store.images import count_images
 from mobius_tui.store.jobs import Job, claim_next
@@ -23,6 +22,7 @@ from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.follow import LibraryFollower
 from mobius_tui.worker.health import HealthChecks, Pulse
 from mobius_tui.worker.http import HttpServer
+from mobius_tui.worker.recovery import Recovery
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import JobRunner
 from mobius_tui.worker.stopping import StopRequest
@@ -59,6 +59,7 @@ class Service:
         self._runner = JobRunner(ws, self._log, stop, self._job_ended)
         self._follower = LibraryFollower(ws, self._row, self._log, stop.asked, lambda: self._runner.busy)
         self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
+        self._recovery = Recovery(ws, self._log)
         self._due[self._recover] = time.monotonic() + _SAMPLE_S
         self._due[Upkeep(ws, self._log).step] = 0.0
         self._said = ""
@@ -87,11 +88,8 @@ class Service:
         self._wind_up()
 
     def _recover(self, _: sqlite3.Connection) -> None:
-        """Finish or undo what a crash cut off; what cannot be is told, and tried again by the next writing verb."""
-        try:
-            recover(self._ws, lambda text: self._log.write("warning", "worker", "recovery", text))
-        except (MobiusError, OSError) as error:
-            self._log.write("error", "worker", "recovery", visible(str(error)))
+        """Finish or undo what a crash cut off, while this loop goes on."""
+        self._recovery.begin()
 
     def _is_gone(self) -> bool:
         """Whether this worker has become invisible: another one may start now, so this one ends."""
@@ -118,21 +116,23 @@ class Service:
             self._said = ""
         return True
 
+    def _is_working(self) -> bool:
+        return self._runner.busy or self._follower.hashing or self._recovery.busy
+
     def _pulse(self) -> Pulse:
         """How this worker is, for its health; asked from other threads."""
         return Pulse(
             step_s=time.monotonic() - self._stepped,
             trouble=self._said,
-            working=self._runner.busy or self._follower.hashing,
+            working=self._is_working(),
             pool_trouble=self._follower.pool_trouble,
             note=self._row.row.note,
         )
 
     def _step(self, connection: sqlite3.Connection) -> None:
-        working = self._runner.busy or self._follower.hashing
-        self._row.set(state="working" if working else "idle")
+        self._row.set(state="working" if self._is_working() else "idle")
         self._row.write(connection, self._database.opened)
-        if not self._runner.busy:
+        if not self._runner.busy and not self._recovery.busy:
             job = claim_next(connection, self._row.row.token)
             if job is not None:
                 self._log.write("info", "worker", "job_started", f"{job.kind} for {job.requested_by}", job.run_id)
@@ -186,6 +186,6 @@ class Service:
                 note(self._database.connection())
             except (sqlite3.Error, MobiusError, OSError) as error:
                 self._log.write("error", "worker", "database", visible(str(error)))
-        while not (self._runner.join(0.1) and self._follower.ended(0.1)):
+        while not (self._runner.join(0.1) and self._follower.ended(0.1) and self._recovery.join(0.1)):
             pass
         self._database.close()

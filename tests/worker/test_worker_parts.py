@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_process import make_workspace, until
@@ -212,3 +213,40 @@ def test_the_main_loop_survives_whatever_fails(
     events = [json.loads(line)["event"] for line in (ws.logs / "service.log").read_text().splitlines()]
     assert events.count("trouble") == 1, "told once"
     assert events.index("trouble") < events.index("trouble_over") < events.index("worker_stopping")
+
+
+def test_what_was_cut_off_is_brought_to_rest_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its hooks may take minutes: the loop goes on making steps, begins no job meanwhile, and ends only after it."""
+    ws = make_workspace(tmp_path / "ws", 0)
+    ws.state.mkdir(exist_ok=True)
+    under_way, may_end, claims = threading.Event(), threading.Event(), []
+
+    def hold(_: Workspace, say: Any) -> list[Any]:
+        under_way.set()
+        assert may_end.wait(60)
+        say("it was cut off")
+        raise ValueError("a defect")
+
+    monkeypatch.setattr("mobius_tui.worker.recovery.recover", hold)
+    monkeypatch.setattr("mobius_tui.worker.service.claim_next", lambda *_: claims.append(1))
+    stop = StopRequest()
+    service = Service(ws, stop)
+    steps: list[int] = []
+    monkeypatch.setattr(service, "_sample", lambda _: None)
+    step = service._step
+    monkeypatch.setattr(service, "_step", lambda connection: (step(connection), steps.append(1)))
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        until(under_way.is_set, "it is being brought to rest")
+        until(lambda: len(steps) > 2, "the loop goes on")
+        assert not claims and service._pulse().working
+        may_end.set()
+        until(lambda: claims, "jobs begin afterwards")
+    finally:
+        may_end.set()
+        stop.ask("the test")
+        thread.join(60)
+    told = [json.loads(line) for line in (ws.logs / "service.log").read_text().splitlines()]
+    said = [record["message"] for record in told if record["event"] == "recovery"]
+    assert said == ["it was cut off", "ValueError: a defect"]

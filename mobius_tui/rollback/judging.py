@@ -37,7 +37,7 @@ class Intent:
         proven: Whether the smoke tests of the publication passed.
         hooked: Whether the hook before the swap may have run.
         automatic: Whether it rolls back by itself.
-        restore: The last record of a restore that was begun; None when none was.
+        restore: The records of a restore that was begun, later ones over earlier ones; None when none was.
         sound: Whether the journal is whole: what it does not say was then not begun.
         who: The actor.
         reason: Why it ran.
@@ -73,7 +73,7 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
     last: Mapping[str, Any] = {}
     ours = set()
     proven = hooked = False
-    restore = None
+    restore: Mapping[str, Any] | None = None
     for record in records:
         what, step, state = record.get("what"), record.get("step"), record.get("state")
         if what == "round":  # the former round is over and cleaned up: what it staged is not live
@@ -82,7 +82,7 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
             last = {**last, **record}
             ours.add(_text(record.get("after")))
         elif what == "restore":
-            restore = record
+            restore = {**(restore or {}), **record}
         elif what == "step" and step == "smoke" and state == "done":
             proven = True
         elif what == "step" and step == "before hook" and state in {"running", "done", "failed"}:

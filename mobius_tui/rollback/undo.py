@@ -18,8 +18,9 @@ from mobius_tui.recovery.history import note_act, read_history
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_path, swap
 from mobius_tui.rollback.judging import Intent, Verdict, intent_of, judge
-from mobius_tui.rollback.publications import way_back
+from mobius_tui.rollback.publications import WayBack, way_back
 from mobius_tui.rollback.restore import keep_displaced, keeping_others, restore_catalogue, settle_restore
+from mobius_tui.rollback.targets import choose_target
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -94,6 +95,8 @@ def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, s
     journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
     emergency = _ACTS[verdict](ws, journal, intent, staged, say)
     now = hash_or_absent(real_file(intent.live))
+    if verdict == "discard" and intent.restore is not None and intent.restore.get("after") == now:
+        verdict = "restore"  # killed after that and before its end
     outcome = _OUTCOMES[verdict]
     _note_once(ws, intent, outcome, now, reason)
     return Settled(intent.run, "deploy", outcome, _SENTENCES[verdict], now, emergency)
@@ -156,7 +159,10 @@ def _swap_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, sa
     if hash_or_absent(staged) != intent.before and not _is_catalogue(staged):
         say("what the swap displaced was written to by another program and is no catalogue; the way back is restored")
         return _restore(ws, journal, intent, staged, say)
-    swap(staged, intent.live, hash_or_absent(real_file(intent.live)))
+    published = hash_or_absent(real_file(intent.live))
+    if published not in intent.ours:  # written by others since it was judged: that is to be kept
+        raise Changed(f"{visible(str(intent.live))} was changed by somebody else meanwhile", fix="run it again")
+    swap(staged, intent.live, published)
     return _keep_published(ws, intent, staged, say)
 
 
@@ -188,7 +194,7 @@ def _keep_published(ws: Workspace, intent: Intent, file: Path, say: Say) -> Path
 
 def _restore(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
     """Write the way back, with what others wrote on top of the publication."""
-    target = read_backup_catalogue(ws.backups, intent.backup or _way_back(ws, intent))
+    target = _former(ws, intent, staged, say)
     run = _undo_run(intent)
 
     def note(what: str, **facts: object) -> None:
@@ -208,8 +214,22 @@ def _restore(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say:
     return done.emergency
 
 
-def _way_back(ws: Workspace, intent: Intent) -> str:
-    """The backup to go back to when the journal no longer names it."""
+def _former(ws: Workspace, intent: Intent, staged: Path, say: Say) -> bytes:
+    """What was live before: the displaced file while it is still that, else the way back, else an older good one."""
+    with contextlib.suppress(OSError):
+        displaced = read_whole(staged).data
+        if hashlib.sha256(displaced).hexdigest() == intent.before:
+            return displaced
+    try:
+        return read_backup_catalogue(ws.backups, intent.backup or _way_back(ws, intent).backup.name)
+    except (ProcessingFailed, EnvironmentFailed) as error:
+        target = choose_target(_way_back(ws, intent), ws.backups, intent.live)
+        say(f"{error.what}; {visible(target.name)} takes its place")
+        return target.data
+
+
+def _way_back(ws: Workspace, intent: Intent) -> WayBack:
+    """The backups to go back to when the journal no longer names one, or that one is not good."""
     found = way_back(ws.state, ws.backups, intent.live)
     if found is None:
         raise ProcessingFailed(
@@ -217,7 +237,7 @@ def _way_back(ws: Workspace, intent: Intent) -> str:
             where=visible(str(ws.backups)),
             fix="`mobius rollback --list` names the good ones",
         )
-    return found.backup.name
+    return found
 
 
 def _undo_run(intent: Intent) -> str:

@@ -261,3 +261,65 @@ def test_a_new_round_forgets_that_the_last_one_was_proven() -> None:
     ]
     intent = intent_of(RUN, records, Path("/x"))
     assert not intent.proven and intent.before == "c" and intent.after == "" and intent.ours == {"n"}
+
+
+def replaced_by_the_application(ws: Workspace, data: bytes) -> None:
+    other = ws.library / "application.tmp"
+    other.write_bytes(data)
+    other.replace(ws.catalogue)
+
+
+def test_a_write_between_judging_and_swapping_back_stays(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun(ws, upto="swap").close()
+    written = []
+
+    def judged(*given: object, **facts: object) -> str:
+        verdict = judge(*given, **facts)  # type: ignore[arg-type]
+        if not written:
+            written.append(verdict)
+            replaced_by_the_application(ws, FOREIGN_NEW)
+        return verdict
+
+    monkeypatch.setattr("mobius_tui.rollback.undo.judge", judged)
+    outcome, said = brought_to_rest(ws)
+    assert written == ["swap back"] and outcome == "rolled back"
+    live = json.loads(ws.catalogue.read_bytes())
+    assert live["images"] == [{"path": "a.png", "note": "changed by the application"}]
+    assert any("changed meanwhile" in line for line in said)
+
+
+@pytest.mark.parametrize("displaced", [True, False])
+def test_a_bad_way_back_is_not_the_end_of_it(ws: Workspace, displaced: bool) -> None:
+    """The displaced file is as good as its backup; without it an older backup takes the bad one's place."""
+    older = create_backup(ws.catalogue, ws.backups, reason="older", who="anna").name
+    journal = begun(ws, upto="swap")
+    journal.close()
+    bad = next(str(record["backup"]) for record in journal.records if record.get("backup"))
+    (ws.backups / bad).write_bytes(OLD[:-1])
+    replaced_by_the_application(ws, FOREIGN_NEW)
+    if not displaced:
+        staged_path(ws.catalogue, RUN).unlink()
+    outcome, said = brought_to_rest(ws)
+    assert outcome == "rolled back"
+    assert json.loads(ws.catalogue.read_bytes()) == json.loads(FOREIGN_OLD)
+    assert any(older in line for line in said) is not displaced
+
+
+def test_killed_after_the_way_back_was_restored_it_is_told_as_that(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object, **__: object) -> None:
+        raise Killed
+
+    begun(ws, upto="swap").close()
+    replaced_by_the_application(ws, FOREIGN_NEW)
+    with monkeypatch.context() as patch:
+        patch.setattr("mobius_tui.rollback.undo._note_once", killed)
+        with pytest.raises(Killed):
+            recover(ws, lambda _: None)
+    assert brought_to_rest(ws)[0] == "rolled back"
+    assert [act["act"] for act in read_history(ws.state)] == ["deploy rolled back"]
+    assert json.loads(ws.catalogue.read_bytes()) == json.loads(FOREIGN_OLD)

@@ -27,6 +27,7 @@ from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import (
     Job,
     add_job,
+    ask,
     claim_job,
     claim_next,
     find_job,
@@ -34,6 +35,8 @@ from mobius_tui.store.jobs import (
     keep_summary,
     list_jobs,
     settle_interrupted,
+    update_job,
+    wanted_of,
 )
 from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, holder_of
 from mobius_tui.system.processes import is_alive, pid_of, process_token
@@ -306,13 +309,53 @@ def test_sigterm_undoes_it(settling: tuple[Path, subprocess.Popen[bytes], Job]) 
 def test_a_killed_deploy_is_told_and_brought_to_rest(settling: tuple[Path, subprocess.Popen[bytes], Job]) -> None:
     live, follower, job = settling
     before = str(step_reason(job, "swap")).split("live, ")[1].split(" ")[0]
+    output = live / "logs" / launch.OUTPUT
+    output.write_text("mobius: an earlier deploy failed\n")
+    os.utime(output, (job.requested_at - 60, job.requested_at - 60))
     pid = pid_of(job.owner)
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     answer = finish(follower)
-    assert answer.code == 3
+    assert answer.code == 2, "it was rolled back"
     assert "was killed" in answer.err and "is live again" in answer.err
-    assert live_hash(live).startswith(before) and not deploys(live)[0].active
+    assert "an earlier deploy failed" not in answer.err, "those are not its last words"
+    assert live_hash(live).startswith(before)
+    assert [(over.state, over.exit_code) for over in deploys(live)] == [("failed", 2)]
+
+
+def test_last_words_are_those_of_this_deploy(live: Path) -> None:
+    ws = open_workspace(live, {}, {}, "anna")
+    with database(live) as connection:
+        job = add_job(connection, "deploy", {"foreground": True}, "anna")
+    assert launch.abandoned_words(ws, job) == ""
+    output = live / "logs" / launch.OUTPUT
+    output.write_text("killed by\x1b[2J\n")
+    os.utime(output, (job.requested_at + 1, job.requested_at + 1))
+    assert launch.abandoned_words(ws, job) == "killed by\\x1b[2J"
+    os.utime(output, (job.requested_at - 1, job.requested_at - 1))
+    assert launch.abandoned_words(ws, job) == ""
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "typed", "wanted"), [(False, "\n", "cancel"), (False, "y\n", "run"), (True, "\n", "run")]
+)
+def test_an_answer_that_comes_late_changes_nothing(
+    live: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, typed: str, wanted: str
+) -> None:
+    """Somebody let it go on in the console: a no typed here afterwards must not end it."""
+    ws = open_workspace(live, {}, {}, "anna")
+    with database(live) as connection:
+        job = add_job(connection, "deploy", {"foreground": True}, "anna", owner=process_token())
+        keep_summary(connection, job.id, {"question": "the queue grew"})
+        ask(connection, job.id, "pause", "mobius")
+        update_job(connection, job.id, state="paused")
+        job = find_job(connection, job.id)
+        if elsewhere:
+            ask(connection, job.id, "run", "berta")
+            update_job(connection, job.id, state="running")
+        monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+        verb._answer(ws, job, "the queue grew")
+        assert wanted_of(connection, job.id)[0] == wanted
 
 
 def test_the_time_limit_of_the_verb_ends_the_deploy(live: Path) -> None:
@@ -336,6 +379,9 @@ def test_a_dry_run_writes_only_its_report(mobius: Mobius, live: Path) -> None:
     before = live_hash(live)
     stopped = mobius("deploy", "--dry-run", "--workspace", live)
     assert stopped.code != 0 and "health" in stopped.err, "no worker answers"
+    data = mobius("deploy", "--dry-run", "--workspace", live, "--json")
+    assert data.code == stopped.code
+    assert [row["ok"] for row in data.json["preflight"] if row["name"] == "health"] == [False], "why is data, too"
     answer = mobius("deploy", "--dry-run", "--force", "--workspace", live)
     assert answer.code == 0, answer.err
     assert "DRY RUN" in answer.out and re.search(r"^good +catalogue ", answer.out, re.MULTILINE)

@@ -16,7 +16,7 @@ import click
 
 from mobius_tui.cli import interrupts
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import labelled
+from mobius_tui.cli.layout import labelled, wrapped
 from mobius_tui.cli.output import flush, is_terminal, screen_width, show, show_json, tell, tell_raw
 from mobius_tui.cli.step_lines import StepPrinter
 from mobius_tui.errors import BadInput, Cancelled, EnvironmentFailed, MobiusError, TimeLimit
@@ -32,7 +32,7 @@ from mobius_tui.operations.deploy.launch import (
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.window import parse_time
 from mobius_tui.store.database import open_database, open_for_reading
-from mobius_tui.store.jobs import Job
+from mobius_tui.store.jobs import Job, find_job
 from mobius_tui.system import clock
 from mobius_tui.text import counted, human_seconds, visible
 from mobius_tui.workspace import Workspace
@@ -172,10 +172,14 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
     findings = preflight(ws, options)
     if not call.json:
         for finding in findings:
-            mark, style = {True: ("good", "good"), False: ("bad", "bad"), None: ("unknown", "warn")}[finding.ok]
-            show(f"{mark:<7}  {finding.name:<12}  {finding.sentence}", style)
+            _show_finding(finding)
         flush(sys.stdout)
-    refuse(findings, force=options.force)
+    try:
+        refuse(findings, force=options.force)
+    except MobiusError:
+        if call.json:
+            show_json({"preflight": [asdict(finding) for finding in findings]})
+        raise
     if options.source is not None:
         return _dry_run_of_file(call, ws, options.source, findings)
     job = run_to_end(call, ws, replace(default_options(ws), dry_run=True, reason=options.reason))
@@ -188,6 +192,15 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
     return 0
 
 
+def _show_finding(finding: Finding) -> None:
+    """One finding; on a terminal its sentence hangs below itself."""
+    mark, style = {True: ("good", "good"), False: ("bad", "bad"), None: ("unknown", "warn")}[finding.ok]
+    head = f"{mark:<7}  {finding.name:<15}  "
+    room = screen_width() - len(head) if is_terminal(sys.stdout) else 10_000
+    for number, line in enumerate(wrapped(finding.sentence, width=max(20, room))):
+        show(f"{' ' * len(head) if number else head}{line}", style)
+
+
 def _dry_run_of_file(call: Call, ws: Workspace, source: str, findings: Sequence[Finding]) -> int:
     """With --from there is nothing to migrate: the file is judged as the deploy would."""
     from mobius_tui.operations.deploy.rehearsal import rehearse_source
@@ -198,9 +211,9 @@ def _dry_run_of_file(call: Call, ws: Workspace, source: str, findings: Sequence[
         show_json({**facts, "left_out": left_out})
         return 0
     same = f"{verified.recomputed} of {verified.sampled} sampled hashes the same"
-    show(f"good     file          {counted(verified.entries)}, {same}", "good")
+    show(f"good     file             {counted(verified.entries)}, {same}", "good")
     for path in left_out:
-        show(f"note     left out      {path} is neither in the catalogue nor in the library any more", "warn")
+        show(f"note     left out         {path} is neither in the catalogue nor in the library any more", "warn")
     call.say("nothing was changed; the same without --dry-run does it")
     return 0
 
@@ -260,7 +273,11 @@ def _answer(ws: Workspace, job: Job, question: str) -> None:
     tell_raw(f"{visible(question)}. Publish it? [y/N] ")
     yes = sys.stdin.readline().strip().lower() in {"y", "yes"}
     with contextlib.closing(open_database(ws.database)) as connection, contextlib.suppress(BadInput):
-        ask_job(ws, connection, job.id, "run" if yes else "cancel", reason=question)
+        now = find_job(connection, job.id)
+        if now.state == "paused" and now.summary.get("question") == question:
+            ask_job(ws, connection, job.id, "run" if yes else "cancel", reason=question)
+        else:  # a no that comes late would end what somebody else has let go on
+            tell("this was answered elsewhere meanwhile")
 
 
 def _say_goes_on(cause: MobiusError, job: Job) -> None:
@@ -288,6 +305,8 @@ class DeployFailed(MobiusError):
 
 
 def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
+    if job.state == "interrupted":
+        job = _at_rest(ws, job)
     if call.json:
         facts = {"run": job.run_id, "state": job.state, "exit_code": job.exit_code, "error": job.error}
         show_json({**facts, **job.summary})
@@ -295,22 +314,28 @@ def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
         for line in end_lines(job.summary, screen_width()):
             show(line)
     if job.state == "interrupted":
-        said = abandoned_words(ws)
         raise EnvironmentFailed(
-            "the deploy's process was killed" + (f"; its last words: {said}" if said else "") + _at_rest(ws),
-            fix=f"`mobius report {job.run_id}` collects the facts, `mobius deploy` begins anew",
+            "the deploy's process was killed, and it is not at rest yet",
+            fix="`mobius deploy --follow` shows how it ended",
         )
     if job.state != "done":
         raise DeployFailed(job)
     return 0
 
 
-def _at_rest(ws: Workspace) -> str:
-    """Finish or undo what a killed deploy left, and say which."""
+def _at_rest(ws: Workspace, job: Job) -> Job:
+    """Finish or undo what a killed deploy left, and say which.
+
+    Returns:
+        Its row with its end; still ``interrupted`` when somebody else is just at it.
+    """
     from mobius_tui.rollback.recover import recover
 
-    settled = recover(ws, lambda text: tell(f"recovery: {text}", "warn"))
-    return "".join(f"; {one.sentence}" for one in settled)
+    said = abandoned_words(ws, job)
+    tell("the deploy's process was killed" + (f"; its last words: {said}" if said else ""), "warn")
+    recover(ws, lambda text: tell(f"recovery: {text}", "warn"))
+    with contextlib.closing(open_database(ws.database)) as connection:
+        return find_job(connection, job.id)
 
 
 def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:

@@ -307,6 +307,17 @@ def latest_deploy(connection: sqlite3.Connection) -> Job | None:
     return next((job for job in deploys if job.active), deploys[0] if deploys else None)
 
 
-def abandoned_words(ws: Workspace) -> str:
-    """The last line that a deploy's process printed, safe to show; empty when there is none."""
-    return last_words(ws.logs / OUTPUT, 0)
+def abandoned_words(ws: Workspace, job: Job) -> str:
+    """The last line that a deploy's process printed, safe to show; empty when it printed nothing.
+
+    Args:
+        ws: The workspace.
+        job: Its row.
+    """
+    path = ws.logs / OUTPUT
+    try:
+        if path.stat().st_mtime < job.requested_at:  # what stands there is an earlier one's
+            return ""
+    except OSError:
+        return ""
+    return last_words(path, 0)

@@ -95,7 +95,7 @@ def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, s
     journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
     emergency = _ACTS[verdict](ws, journal, intent, staged, say)
     now = hash_or_absent(real_file(intent.live))
-    if verdict == "discard" and intent.restore is not None and intent.restore.get("after") == now:
+    if verdict == "discard" and intent.after and (intent.restore or {}).get("after") == now:
         verdict = "restore"  # killed after that and before its end
     outcome = _OUTCOMES[verdict]
     _note_once(ws, intent, outcome, now, reason)

@@ -60,9 +60,11 @@ def recover(ws: Workspace, say: Say, *, locked: bool = False, other: Path | None
                 held.enter_context(catalogue_lock(live, ws.actor, "recovery of a cut-off operation"))
             except Held:
                 return []
+        if other is None:  # first: a kill in it leaves the journals open, so that the next start does it again
+            _sweep(ws, folder)
         settled = [_settle(ws, path, say, live) for path in _open(folder) if _is_about(path, live, say)]
         if other is None:
-            _sweep(ws, folder, say)
+            _sweep_staged(ws, folder, say)
     return [one for one in settled if one is not None]
 
 
@@ -266,8 +268,8 @@ def _close_row(ws: Workspace, settled: Settled, code: int) -> None:
             connection.close()
 
 
-def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
-    """Remove what no open journal accounts for any more: scratch files, temporaries, staged files."""
+def _sweep(ws: Workspace, folder: Path) -> None:
+    """Remove scratch files and the temporaries of dead processes."""
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if name.endswith(PROOF_ENDING):
@@ -279,6 +281,11 @@ def _sweep(ws: Workspace, folder: Path, say: Say) -> None:
     with contextlib.suppress(OSError):
         real = real_file(ws.catalogue)
         sweep_leftovers(real.parent, real.name)
+
+
+def _sweep_staged(ws: Workspace, folder: Path, say: Say) -> None:
+    """Remove the staged files that no open journal accounts for any more; unknown content is kept."""
+    with contextlib.suppress(OSError):
         known = _known_hashes(ws, folder)
         for run, staged in staged_files(ws.catalogue).items():
             if hash_or_absent(staged) in known:

@@ -164,9 +164,9 @@ class _Attempt:
             self.note("restore", state="same", after=after)
             return Restored(present.sha256, after, False, None, wanted, number)
         staged = staged_path(live, self.run_id)
-        self.note("restore", state="staging", staged=staged.name)
-        _stage(live, wanted.content, staged, self.say)
         facts = {"before": present.sha256, "after": after, "staged": staged.name, "emergency": str(self.emergency)}
+        self.note("restore", state="staging", **facts)  # later notes may be lost: it goes on without a journal
+        _stage(live, wanted.content, staged, self.say)
         try:
             self.note("restore", state="staged", **facts)
             _exchange(staged, live, present.sha256, after, warnings)
@@ -211,7 +211,8 @@ def settle_restore(live: Path, run_id: str, record: Mapping[str, Any], *, who: s
         if beside == ABSENT:
             finish_copies(emergency, run_id=run_id, who=who, reason=why)
             return "nothing was left to be done"
-        begun = record.get("state") in {None, "staging"}  # a torn piece of our own, perhaps
+        exchanged = beside == record.get("before") or now == record.get("after")
+        begun = record.get("state") in {None, "staging"} and not exchanged  # a torn piece of our own, perhaps
         if begun or (beside in {now, record.get("after")} and beside != record.get("before")):
             staged.unlink()
             return "it had not been put live yet: its staged file was removed, the live file is as it was"

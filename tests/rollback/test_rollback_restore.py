@@ -297,6 +297,27 @@ def test_settling_keeps_what_it_does_not_know(library: Published) -> None:
     assert [path.read_bytes() for path in library.emergency.glob("*Z")] == [b"somebody's"]
 
 
+def test_what_was_live_is_kept_though_the_journal_was_lost_before_the_exchange(library: Published) -> None:
+    before = library.live.read_bytes()
+    noted: list[dict[str, object]] = []
+
+    class Killed(BaseException):
+        pass
+
+    def note(what: str, **facts: object) -> None:
+        if facts["state"] == "staging":
+            noted.append(facts)  # and no later one gets through
+        if facts["state"] == "swapped":
+            raise Killed
+
+    with pytest.raises(Killed):
+        restore(library, note=note)
+    assert library.live.read_bytes() == OLD
+    settle_restore(library.live, RUN, noted[0], who="t", emergency=library.emergency)
+    assert [path.read_bytes() for path in library.emergency.glob("*Z")] == [before]
+    assert leftovers(library) == []
+
+
 def test_a_journal_that_cannot_be_written_stops_it_before_the_exchange_only(library: Published) -> None:
     def failing(at: str) -> Callable[..., None]:
         def note(what: str, **facts: object) -> None:

@@ -104,7 +104,6 @@ _FILES = {"catalogue", "backup_key_file"}
 
 OTHER_VARIABLES = (
     "MOBIUS_WORKSPACE", "MOBIUS_RUN", "MOBIUS_MOMENT", "MOBIUS_LIVE", "MOBIUS_BACKUP", "MOBIUS_OUTCOME",
-    "MOBIUS_REASON",
 )  # fmt: skip
 """``MOBIUS_`` variables that are no settings; all but the first are told to hooks."""
 

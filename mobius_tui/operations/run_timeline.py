@@ -105,9 +105,12 @@ def timeline(facts: RunFacts) -> list[Entry]:
     Returns:
         Entries; events come from the database, and from the run log where that has none.
     """
-    entries = [*_of_journal(facts.records), *_of_acts(facts.acts), *_of_job(facts.job)]
+    rows = list(_of_job(facts.job))
+    ended = 1 if (facts.job or {}).get("finished_at") else 0
+    entries = [*rows[: len(rows) - ended], *_of_journal(facts.records), *_of_acts(facts.acts)]
     entries += _of_events(facts.events) if facts.events else _of_log(facts.log_records)
-    return sorted(entries, key=lambda entry: str(entry["time"]))
+    # most sources know whole seconds: within one, a row's beginning stands first and its end last
+    return sorted([*entries, *rows[len(rows) - ended :]], key=lambda entry: str(entry["time"]))
 
 
 def _of_journal(records: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:

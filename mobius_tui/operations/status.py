@@ -16,6 +16,7 @@ from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
+from mobius_tui.recovery.journal import JOURNALS, begin_of, open_journals, read_journal, run_of
 from mobius_tui.rollback.recover import explain_open
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.jobs import Job, recent_jobs
@@ -49,7 +50,7 @@ class LiveCatalogue:
         error: Why it is not valid or not readable, in one sentence; empty when it is well.
         since: When it was published, by the history; None when no act of MOBIUS made these bytes.
         by: Who did that.
-        act: What was done.
+        act: What was done; of an operation that is not over, also that.
         run_id: The run.
     """
 
@@ -228,7 +229,7 @@ def live_catalogue(ws: Workspace, jobs: Iterable[Job] = ()) -> LiveCatalogue:
         facts["error"] = str(error)
     digest = facts.get("sha256")
     if isinstance(digest, str):
-        facts |= _published(ws, digest)
+        facts |= _published(ws, digest) or _by_open_run(ws, digest)
         if "images" not in facts and "error" not in facts:
             facts |= _from_summary(jobs, digest)
     return LiveCatalogue(str(path), True, **facts)  # type: ignore[arg-type]
@@ -261,6 +262,23 @@ def _published(ws: Workspace, digest: str) -> dict[str, object]:
                 "act": str(act.get("act", "")),
                 "run_id": str(act.get("run", "")),
             }
+    return {}
+
+
+def _by_open_run(ws: Workspace, digest: str) -> dict[str, object]:
+    """The operation, under way or cut off, that made these bytes the live ones; its act is noted at its end."""
+    with contextlib.suppress(OSError, MobiusError):
+        for path in open_journals(ws.state / JOURNALS):
+            reading = read_journal(path)
+            begin = begin_of(reading)
+            swaps = [each for each in reading.records if each.get("step") == "swap" or each.get("state") == "swapped"]
+            if swaps and any(each.get("after") == digest for each in reading.records):
+                return {
+                    "since": str(swaps[-1].get("time", "")),
+                    "by": str(begin.get("who", "")),
+                    "act": f"{begin.get('kind', 'deploy')} that has not come to its end,",
+                    "run_id": run_of(path),
+                }
     return {}
 
 
@@ -312,7 +330,8 @@ def _next_steps(
         yield "mobius check", "the catalogue is not valid"
     for job in active[:1]:
         if job.state == "interrupted" and job.kind == "deploy":
-            yield "mobius worker start", "finishes or undoes the deploy that was cut off, and says which"
+            start = "mobius worker start" if worker is None else "mobius deploy --follow"
+            yield start, "finishes or undoes the deploy that was cut off, and says which"
         elif job.kind == "deploy":
             yield "mobius deploy --follow", f"the steps of deploy {job.id}"
         elif job.state == "interrupted" and job.options.get("foreground"):

@@ -13,9 +13,11 @@ from running_verbs import Mobius
 
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.run_steps import steps_of_journal, steps_of_summary
+from mobius_tui.operations.run_timeline import RunFacts, timeline
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.store.database import open_database
+from mobius_tui.store.events import Event
 
 SECRET = "s3cr3t-of-the-house"
 
@@ -172,3 +174,16 @@ def test_steps_of_damaged_rows_and_records_are_passed_over() -> None:
     records = [{"what": "step"}, {"what": "step", "step": "a", "state": "running", "time": "x"}, {"what": "end"}]
     (step,) = steps_of_journal(records)
     assert (step.name, step.state, step.began) == ("a", "running", None)
+
+
+def test_within_a_second_a_run_begins_before_it_ends() -> None:
+    at = "2026-11-20T12:00:00Z"
+    job = {"id": 1, "kind": "deploy", "requested_by": "anna", "requested_at": at, "started_at": at, "finished_at": at}
+    facts = RunFacts(
+        "deploy-1",
+        job={**job, "state": "done", "exit_code": 0},
+        events=(Event(1, 1_795_176_000.5, "info", "deploy", "deploy-1", "start", "deploy started", {}),),
+        records=({"what": "begin", "time": at}, {"what": "end", "time": at}),
+    )
+    told = [str(entry["what"]) for entry in timeline(facts)]
+    assert told[0].endswith("asked for by anna") and told[1] == "started" and told[-1] == "done, exit 0", told

@@ -11,6 +11,7 @@ from mobius_tui.operations import status
 from mobius_tui.operations.status import read_status
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import note_act
+from mobius_tui.recovery.journal import JOURNALS, Journal
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import add_job, finish_job, update_job
 from mobius_tui.system.locks import FileLock
@@ -65,6 +66,30 @@ def test_what_is_live_by_the_history(ws: Workspace) -> None:
     assert (found.by, found.act, found.run_id) == ("berta", "migrate", "migration-1")
     ws.catalogue.write_text(json.dumps(CATALOGUE) + "\n")
     assert read_status(ws).catalogue.since is None
+
+
+def test_what_a_deploy_put_live_is_its_own_before_it_ends(ws: Workspace) -> None:
+    ws.catalogue.write_text(json.dumps(CATALOGUE))
+    digest = sha256_file(ws.catalogue)
+    journal = Journal.create(ws.state / JOURNALS, "deploy-20261120T120000Z", kind="deploy", who="berta")
+    journal.note("staged", before="0" * 64, after=digest)
+    assert read_status(ws).catalogue.since is None, "not swapped"
+    journal.note("step", step="swap", state="done")
+    found = read_status(ws).catalogue
+    assert found.since is not None and found.by == "berta" and found.run_id == "deploy-20261120T120000Z"
+    assert found.act.startswith("deploy") and "not come to its end" in found.act
+    journal.note("end", state="rolled back")
+    assert read_status(ws).catalogue.since is None, "it is over, and this is not what it left"
+    journal.close()
+
+
+def test_a_cut_off_deploy_is_brought_to_rest_by_what_is_named(ws: Workspace, connection: sqlite3.Connection) -> None:
+    add_job(connection, "deploy", {"foreground": True}, "anna", owner="boot:1:1")
+    assert steps(ws)[0] == "mobius worker start"
+    lock = FileLock(ws.worker_lock)
+    lock.acquire("anna", "worker")
+    assert steps(ws)[0] == "mobius deploy --follow", "a worker runs already"
+    lock.release()
 
 
 def test_a_catalogue_too_large_to_parse_is_counted_by_its_run(

@@ -15,7 +15,7 @@ from mobius_tui.recovery.atomic import ABSENT, sweep_leftovers
 from mobius_tui.recovery.backup_files import EMERGENCY
 from mobius_tui.recovery.backup_marks import sweep
 from mobius_tui.recovery.history import note_act, read_history
-from mobius_tui.recovery.journal import JOURNALS, Journal, begin_of, journals, open_journals, read_journal, run_of
+from mobius_tui.recovery.journal import ENDING, JOURNALS, Journal, begin_of, open_journals, read_journal, run_of
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.restore import keep_displaced, settle_restore
@@ -286,9 +286,8 @@ def _sweep(ws: Workspace, folder: Path) -> None:
 def _sweep_staged(ws: Workspace, folder: Path, say: Say) -> None:
     """Remove the staged files that no open journal accounts for any more; unknown content is kept."""
     with contextlib.suppress(OSError):
-        known = _known_hashes(ws, folder)
         for run, staged in staged_files(ws.catalogue).items():
-            if hash_or_absent(staged) in known:
+            if hash_or_absent(staged) in {hash_or_absent(real_file(ws.catalogue)), *_own_hashes(folder, run)}:
                 staged.unlink()
                 continue
             kept, _ = keep_displaced(
@@ -297,15 +296,15 @@ def _sweep_staged(ws: Workspace, folder: Path, say: Say) -> None:
             say(f"an unknown file that {visible(run)} left behind is kept as {visible(str(kept))}")
 
 
-def _known_hashes(ws: Workspace, folder: Path) -> set[str]:
-    """Contents that are ours or safe elsewhere: staged by a journalled run, live, or in a backup."""
-    known = {hash_or_absent(real_file(ws.catalogue))}
-    for path in journals(folder):
+def _own_hashes(folder: Path, run: str) -> set[str]:
+    """Contents that a run itself has staged, by its journal: another run's may be the only copy of what was live."""
+    own: set[str] = set()
+    for name in (run, run.removesuffix("-undo")):
         with contextlib.suppress(OSError, EnvironmentFailed):
-            for record in read_journal(path).records:
+            for record in read_journal(folder / f"{name}{ENDING}").records:
                 if record.get("what") in {"staged", "restore"}:
-                    known.add(str(record.get("after", "")))
-    return known
+                    own.add(str(record.get("after", "")))
+    return own
 
 
 def explain_open(ws: Workspace) -> list[str]:

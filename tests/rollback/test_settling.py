@@ -323,3 +323,13 @@ def test_killed_after_the_way_back_was_restored_it_is_told_as_that(
     assert brought_to_rest(ws)[0] == "rolled back"
     assert [act["act"] for act in read_history(ws.state)] == ["deploy rolled back"]
     assert json.loads(ws.catalogue.read_bytes()) == json.loads(FOREIGN_OLD)
+
+
+def test_a_displaced_file_without_a_journal_is_kept_though_another_run_had_staged_it(ws: Workspace) -> None:
+    begun(ws, upto="smoke").close()
+    assert brought_to_rest(ws)[0] == "done"
+    left = staged_path(ws.catalogue, "rollback-20261120T130000Z")  # it could make no journal, and was killed
+    stage(ws.catalogue, [OLD], left)
+    swap(left, ws.catalogue, sha(NEW))
+    assert recover(ws, lambda _: None) == []
+    assert not left.exists() and emergencies(ws) == [NEW]

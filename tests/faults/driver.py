@@ -24,6 +24,7 @@ from driver_variants import VARIANTS
 
 from mobius_tui.errors import MobiusError, exit_code_of
 from mobius_tui.fingerprint.pool import HashingPool
+from mobius_tui.matching import neighbours
 from mobius_tui.operations import hashing, progress
 from mobius_tui.workspace import open_workspace
 
@@ -56,6 +57,7 @@ def make_repeatable():
     """One thread, no pool, no dependence on time: progress is written when a phase begins and at the end."""
     progress.WRITE_EVERY_S = 1e9
     HashingPool._processes_executor = lambda _: Inline()
+    neighbours.ThreadPoolExecutor = lambda *_, **__: Inline()
     in_batches = hashing.in_batches
     hashing.in_batches = lambda outcomes, size: in_batches(outcomes, size, 1e9)
 

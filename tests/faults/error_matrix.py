@@ -16,7 +16,7 @@ CALLS = {
 ERRORS = {"ENOSPC": 5, "EIO": 3, "EROFS": 3, "EMFILE": 5, "EACCES": 3}
 """What each one means as an exit code."""
 
-MOST = 300
+MOST = 150
 """So many calls of an operation fail in a run of all tests; ``make faults`` lets every one fail."""
 
 VERDICTS = ("images failed or are missing", "smoke tests failed", "no backup is good")

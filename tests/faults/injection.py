@@ -25,6 +25,8 @@ MUTATING = (
 SYNCS = {"fsync", "fdatasync", "sync_file_range"}
 
 _LINE = re.compile(r"(\d+) +(\w+)\((.*)\) += (-?\d+|\?)(.*)")
+_CUT = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>")
+_RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)")
 _OPENS_TO_CHANGE = re.compile(r"O_CREAT|O_WRONLY|O_TRUNC")
 
 
@@ -148,7 +150,13 @@ def calls_of(trace, pid):
     """The operation's own calls, in order, each with its number among those of its name."""
     seen = Counter()
     found = []
+    cut = {}
     for line in trace.splitlines():
+        # another process was told of in between
+        if begun := _CUT.match(line):
+            cut[begun[1]] = f"{begun[1]} {begun[2]}({begun[3]}"
+        elif rest := _RESUMED.match(line):
+            line = cut.pop(rest[1], f"{rest[1]} {rest[2]}(") + rest[3]
         match = _LINE.match(line)
         if match is None or int(match[1]) != pid:
             continue

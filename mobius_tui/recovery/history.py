@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.recovery.hashes import open_whole
 from mobius_tui.system import clock
 
 if sys.platform != "win32":
@@ -20,6 +20,9 @@ if sys.platform != "win32":
 
 HISTORY_NAME = "history.jsonl"
 """The file in the state folder."""
+
+_READ_BYTES = 16 * 1024 * 1024
+"""So much of its end is read: tens of thousands of acts, whatever its size."""
 
 
 def note_act(
@@ -115,7 +118,9 @@ def _sync_folder(folder: Path) -> None:
 def read_history(state: Path, limit: int = 200) -> list[dict[str, object]]:
     """The latest acts, oldest first; lines torn by a crash are left out."""
     try:
-        lines = read_whole(state / HISTORY_NAME).data.splitlines()
+        with open_whole(state / HISTORY_NAME) as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _READ_BYTES))
+            lines = file.read(_READ_BYTES).splitlines()
     except FileNotFoundError:
         return []
     acts: list[dict[str, object]] = []

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import EnvironmentFailed
-from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.recovery.hashes import open_whole, read_whole
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 
@@ -220,7 +220,7 @@ def open_journals(folder: Path) -> list[Path]:
 
 def _is_at_rest(path: Path) -> bool:
     """Whether the last line is an end; mostly the tail alone is read: every writing verb asks this of all journals."""
-    with path.open("rb") as file:
+    with open_whole(path) as file:  # a pipe in a journal's place would be waited for
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL))
         tail = file.read()

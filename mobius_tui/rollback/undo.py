@@ -290,6 +290,8 @@ def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: st
         if any(found.get("run") == intent.run and found.get("act") == act for found in read_history(ws.state)):
             return
         before = intent.before if outcome == "done" else intent.after
+        if outcome != "rolled back" and now not in intent.ours:
+            now = intent.after or now  # what others wrote on top is not ours: a rollback has to tell it apart
         note_act(
             ws.state,
             act,

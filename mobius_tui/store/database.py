@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sqlite3
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,7 @@ def open_database(path: Path, *, busy_ms: int = 10_000) -> sqlite3.Connection:
     Raises:
         EnvironmentFailed: The file cannot be opened, is of a newer version, or of an older one while a worker runs.
     """
+    _refuse_irregular(path)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _private_files():
@@ -148,6 +150,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
     """
     if not path.exists():
         return None
+    _refuse_irregular(path)
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5, isolation_level=None)
         connection.row_factory = sqlite3.Row
@@ -159,6 +162,21 @@ def open_for_reading(path: Path) -> sqlite3.Connection | None:
         connection.close()
         return None
     return connection
+
+
+def _refuse_irregular(path: Path) -> None:
+    """Refuse what SQLite would wait for inside the system, deaf to every signal: a pipe instead of a file."""
+    for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        try:
+            regular = stat.S_ISREG(name.stat().st_mode)
+        except OSError:  # missing, or SQLite will say why it cannot be used
+            continue
+        if not regular:
+            raise EnvironmentFailed(
+                "the database is not a regular file",
+                where=visible(str(name)),
+                fix="move it aside; it is built again from the files",
+            )
 
 
 def database_error(error: sqlite3.Error, path: Path) -> EnvironmentFailed:

@@ -268,3 +268,15 @@ def test_modes_of_everything_in_the_folder(ws: Workspace) -> None:
     backup = backup_now(ws, "r")
     parts = list(ws.backups.glob(f"{backup.name}*"))
     assert len(parts) == 4 and all(path.stat().st_mode & 0o137 == 0 for path in parts)
+
+
+def test_a_dry_run_removes_nothing_not_even_leftovers(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    crowd(ws, monkeypatch)
+    cut_off = "library.json.bak.20260101T000000Z"
+    mark_of(ws.backups, cut_off, "making").write_bytes(b"")
+    (ws.backups / cut_off).write_bytes(b"half")
+    before = {path.name: path.stat().st_ino for path in ws.backups.iterdir()}
+    assert any(not decision.keep for decision in clean_backups(ws, dry_run=True))
+    assert {path.name: path.stat().st_ino for path in ws.backups.iterdir()} == before
+    clean_backups(ws, dry_run=False)
+    assert not (ws.backups / cut_off).exists() and not mark_of(ws.backups, cut_off, "making").exists()

@@ -68,9 +68,15 @@ class Records:
             self._lost(error)
 
     def last_restore(self) -> Mapping[str, Any]:
-        """The journal's last record of the restoring; empty when there is none."""
+        """What the journal says of the restoring, later records over earlier ones; empty when it says nothing."""
         records = self._journal.records if self._journal is not None else []
-        return next((record for record in reversed(records) if record.get("what") == "restore"), {})
+        found = [record for record in records if record.get("what") == "restore"]
+        return {name: value for record in found for name, value in record.items()}
+
+    @property
+    def begin(self) -> Mapping[str, Any]:
+        """The journal's first record; empty when there is no journal."""
+        return self._journal.records[0] if self._journal is not None else {}
 
     @property
     def journalled(self) -> bool:

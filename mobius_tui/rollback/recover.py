@@ -180,12 +180,19 @@ def _settle_rollback(ws: Workspace, journal: Journal, begin: Mapping[str, Any], 
         last, who = {**meant, **restores[-1]}, str(begin.get("who", ""))
         sentence = settle_restore(live, journal.run_id, last, who=who, emergency=emergency)
     if outcome == "done":
-        _note_rollback(ws, journal.run_id, begin, meant)
+        note_rollback(ws, journal.run_id, begin, meant)
     return Settled(journal.run_id, "rollback", outcome, sentence, hash_or_absent(real_file(live)))
 
 
-def _note_rollback(ws: Workspace, run: str, begin: Mapping[str, Any], meant: Mapping[str, Any]) -> None:
-    """Note a rollback in the history whose process was killed between its exchange and that."""
+def note_rollback(ws: Workspace, run: str, begin: Mapping[str, Any], meant: Mapping[str, Any]) -> None:
+    """Note a rollback in the history that was cut off between its exchange and that; once, however often it is asked.
+
+    Args:
+        ws: The workspace.
+        run: The run.
+        begin: The journal's first record.
+        meant: Its record before the exchange, with both hashes.
+    """
     given = begin.get("options")
     options = given if isinstance(given, Mapping) else {}
     mode = "remove-dhash" if options.get("remove_dhash") else "keep-new" if options.get("keep_new") else "exact"
@@ -318,4 +325,4 @@ def explain_open(ws: Workspace) -> list[str]:
     return sentences
 
 
-__all__ = ["CUT_OFF", "close_run", "explain_open", "recover", "settle"]
+__all__ = ["CUT_OFF", "close_run", "explain_open", "note_rollback", "recover", "settle"]

@@ -20,7 +20,7 @@ from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptio
 from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, read_acts, run_backups, way_back_of
 from mobius_tui.rollback.records import Records
-from mobius_tui.rollback.recover import recover
+from mobius_tui.rollback.recover import note_rollback, recover
 from mobius_tui.rollback.restore import Restored, read_present, restore_catalogue, settle_restore
 from mobius_tui.rollback.service import Service
 from mobius_tui.rollback.stopping import (
@@ -415,6 +415,8 @@ def _brought_to_rest(records: Records, places: Places) -> Iterator[None]:
                     places.live, records.run_id, last, who=records.ws.actor, emergency=places.emergency
                 )
                 records.event("info", "settled", said)
+                if last.get("state") != "same" and last.get("after") == hash_or_absent(places.live):
+                    note_rollback(records.ws, records.run_id, records.begin, last)
         except (MobiusError, OSError):
             records.leave_open()
         else:

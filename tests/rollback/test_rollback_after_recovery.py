@@ -8,8 +8,10 @@ import pytest
 from publishing import Published, sha
 
 from mobius_tui.recovery.backups import create_backup
+from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import JOURNALS, Journal, open_journals
 from mobius_tui.recovery.staging import stage, staged_path, swap
+from mobius_tui.rollback.emergency import keep_displaced
 from mobius_tui.rollback.options import Outcome, RollbackOptions
 from mobius_tui.rollback.recover import recover
 from mobius_tui.rollback.run import roll_back
@@ -146,3 +148,24 @@ def test_images_that_were_asked_for_are_not_passed_over_in_silence(library: Publ
     cut_off_deploy(library)
     outcome = asked(library, with_images=True)
     assert outcome.mode == "recovered" and any("no image was put back" in warning for warning in outcome.warnings)
+
+
+def test_interrupted_after_its_exchange_it_is_in_the_history(
+    library: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library.publish()
+    library.publish()
+    before, moved = library.live.read_bytes(), []
+
+    def interrupted(*given: object, **facts: object) -> object:
+        moved.append(1)
+        if len(moved) == 1:
+            raise KeyboardInterrupt
+        return keep_displaced(*given, **facts)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("mobius_tui.rollback.restore.keep_displaced", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        asked(library)
+    act = read_history(library.state)[-1]
+    assert act["act"] == "rollback" and act["before"] == sha(before) and act["after"] == sha(library.live.read_bytes())
+    assert library.live.read_bytes() != before

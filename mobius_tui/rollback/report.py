@@ -126,9 +126,12 @@ def show_list(ws: Workspace, options: RollbackOptions, *, as_json: bool, talk: T
     talk.show(f"live: {visible(str(places.live))}  {state}", "title")
     for backup in backups:
         mark = "  <- way back" if way is not None and backup.name == way.backup.name else ""
-        talk.show(f"{_row(backup)}{mark}", "" if backup.state == "verified" else "warn")
+        facts, more = _rows(backup, mark)
+        talk.show(facts, "" if backup.state == "verified" else "warn")
+        talk.show(more, "dim")
     for backup in copies:
-        talk.show(f"{_row(backup)}  emergency copy", "dim")
+        for line in _rows(backup, "  emergency copy"):
+            talk.show(line, "dim")
     if not backups and not copies:
         talk.show("no backups")
     if way is not None:
@@ -137,12 +140,12 @@ def show_list(ws: Workspace, options: RollbackOptions, *, as_json: bool, talk: T
         talk.tell("no backup is known to be the way back; name one with --backup", "warn")
 
 
-def _row(backup: Backup) -> str:
+def _rows(backup: Backup, mark: str) -> tuple[str, str]:
+    """A backup in two lines of a screen of 80 columns: what it is, then when, which kind and why."""
     images = "?" if backup.images is None else counted(backup.images)
-    also = " encrypted: not usable here" if backup.encrypted else ""
-    age = clock.iso(backup.at)
-    facts = f"{age}  {human_bytes(backup.size):>7}  {images}  {backup.kind}  {backup.state}{also}"
-    return f"{visible(backup.name):<40} {facts}  {visible(backup.reason)}"
+    also = ", encrypted: not usable here" if backup.encrypted else ""
+    facts = f"{visible(backup.name):<33}  {human_bytes(backup.size):>7}  {images}  {backup.state}{mark}"
+    return facts, f"    {clock.iso(backup.at)}  {backup.kind}{also}  {visible(backup.reason) or '-'}"
 
 
 def _facts(backup: Backup) -> dict[str, object]:

@@ -232,7 +232,11 @@ def test_list_changes_nothing(published: Published) -> None:
     before = sorted((path, path.stat().st_mtime_ns) for path in published.root.rglob("*"))
     done = mobius(published, "rollback", "--list", "--json")
     assert json.loads(done.stdout)["way_back"]["backup"] == next(published.backups.glob("*Z")).name
-    assert "<- way back" in mobius(published, "rollback", "--list").stdout
+    shown = mobius(published, "rollback", "--list").stdout.splitlines()
+    assert [line.split()[0] for line in shown if line.endswith("<- way back")] == [
+        next(published.backups.glob("*Z")).name
+    ]
+    assert max(map(len, shown[1:])) <= 80, "the first line names the catalogue, whatever its path"
     assert sorted((path, path.stat().st_mtime_ns) for path in published.root.rglob("*")) == before
 
 

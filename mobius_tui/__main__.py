@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed, MobiusError, exit_code_of
+from mobius_tui.errors import INTERNAL_ERROR, BadInput, EnvironmentFailed, MobiusError, OutOfResource, exit_code_of
 
 _ADVICE = {
     errno.EACCES: ". Next: check its owner and mode, or `mobius doctor`",
@@ -151,6 +151,8 @@ def _as_common(error: BaseException) -> BaseException:
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "mobius_tui":
         said = str(error).strip().splitlines()[:1] or [error.name or "unknown"]
         return EnvironmentFailed(f"a package cannot be loaded: {said[0]}", fix="`mobius doctor`, or install it again")
+    if type(error).__module__ == "sqlite3" and "full" in str(error):
+        return OutOfResource(f"the database cannot be written: {error}", fix="free space")
     if type(error).__module__ == "sqlite3":
         return EnvironmentFailed(f"the database cannot be used: {error}", fix="`mobius doctor` says more")
     return error

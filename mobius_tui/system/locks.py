@@ -24,6 +24,10 @@ _PROBE_S = 0.25
 """Whoever asks for the holder holds the lock for an instant: such a moment is no refusal."""
 
 
+_held: set[tuple[int, int]] = set()
+# the files whose lock this process holds: their body cannot tell when a full disk kept it from being written
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a lock, as the holder wrote it; a hint for people, never the truth.
@@ -93,12 +97,14 @@ class FileLock:
             os.ftruncate(descriptor, 0)
             os.lseek(descriptor, 0, os.SEEK_SET)  # pwrite and pread are Unix's
             os.write(descriptor, body)
+        _held.add(_identity(descriptor))
         self._descriptor = descriptor
         return True
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
         if self._descriptor is not None:
+            _held.discard(_identity(self._descriptor))
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
@@ -125,6 +131,20 @@ def _is_file(descriptor: int, path: Path) -> bool:
         return True
     opened = os.fstat(descriptor)
     return (found.st_dev, found.st_ino) == (opened.st_dev, opened.st_ino)
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def held_here(path: Path) -> bool:
+    """Whether this very process holds the lock of a file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return (status.st_dev, status.st_ino) in _held
 
 
 def holder_of(path: Path) -> Holder | None:

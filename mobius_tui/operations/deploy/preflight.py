@@ -33,9 +33,8 @@ from mobius_tui.recovery.reserve import reserve_bytes
 from mobius_tui.rollback.hooks import MOMENTS, hook_command, prepare_hook, required_moments
 from mobius_tui.system import clock
 from mobius_tui.system.exchange import exchange
-from mobius_tui.system.locks import catalogue_lock_path, holder_of, taken_error
+from mobius_tui.system.locks import catalogue_lock_path, held_here, holder_of, taken_error
 from mobius_tui.system.mounts import network_filesystem
-from mobius_tui.system.processes import process_token
 from mobius_tui.text import counted, human_bytes, visible
 from mobius_tui.workspace import Workspace
 
@@ -178,9 +177,7 @@ def _catalogue(ws: Workspace, options: DeployOptions, documents: list[Document])
 def _others(ws: Workspace) -> Iterator[Finding]:
     """Whether another process holds the library."""
     lock = catalogue_lock_path(ws.catalogue)
-    holder = holder_of(lock)
-    # a process id alone could be that of a process in another container
-    if holder is None or (holder.pid == os.getpid() and holder.token == process_token()):
+    if held_here(lock) or holder_of(lock) is None:
         yield Finding("other operation", True, "none holds the library")
     else:
         yield _of_error("other operation", taken_error(lock))

@@ -294,6 +294,25 @@ def test_ctrl_c_leaves_it_running_and_cancel_undoes_it(
     assert mobius("deploy", "--follow", "--workspace", live).code == 130
 
 
+def test_who_only_looks_on_ends_nothing(settling: tuple[Path, subprocess.Popen[bytes], Job]) -> None:
+    """A time limit ends the deploy of whoever started it with that, never one that is only followed."""
+    live, _, job = settling
+    published = live_hash(live)
+    answer = finish(start("deploy", "--follow", "--timeout", "2", "--workspace", live))
+    assert answer.code == 4 and f"deploy {job.id} goes on" in " ".join(answer.err.split()), answer.err
+    (still,) = deploys(live)
+    assert (still.state, still.wanted) == ("running", "run") and live_hash(live) == published
+
+
+def test_the_end_is_told_whole_on_80_columns() -> None:
+    copy = "library.json.bak.20261120T145447Z"
+    why = "another program wrote the catalogue in each of three rounds; set a hook that puts it into maintenance first"
+    summary = {"outcome": "rolled back", "reason": why, "emergency": f"/srv/{'long/' * 20}backups/emergency/{copy}"}
+    lines = verb.end_lines(summary, 80)
+    assert max(map(len, lines)) <= 80 and f"emergency/{copy}" in " ".join(lines)
+    assert why in " ".join(" ".join(lines).split()), lines
+
+
 def test_sigterm_undoes_it(settling: tuple[Path, subprocess.Popen[bytes], Job]) -> None:
     live, follower, job = settling
     published = live_hash(live)

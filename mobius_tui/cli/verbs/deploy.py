@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mobius_tui.operations.deploy.preflight import Finding
 
 _MOST_DAYS = 36_500
+_LABELS = 16
 
 
 @click.command("deploy")
@@ -233,17 +234,17 @@ def _attach(call: Call, given: Mapping[str, Any]) -> int:
         raise BadInput("nothing was ever deployed here", fix="`mobius deploy` does it")
     if not job.active:
         call.say(f"no deploy runs; the last one, deploy {job.id} by {visible(job.requested_by)}:")
-    return _follow(call, ws, job)
+    return _follow(call, ws, job, own=False)
 
 
-def _follow(call: Call, ws: Workspace, job: Job) -> int:
-    """Print a deploy's steps until it is over, then how it ended."""
+def _follow(call: Call, ws: Workspace, job: Job, *, own: bool = True) -> int:
+    """Print a deploy's steps until it is over, then how it ended; the time limit ends only one's own deploy."""
     printer = StepPrinter(to_stdout=not call.json, quiet=call.quiet)
     try:
         over = _watched(ws, job, printer)
     except interrupts.AskedToEnd as asked:
         printer.clear()
-        if not isinstance(asked.cause, TimeLimit):
+        if not own or not isinstance(asked.cause, TimeLimit):
             _say_goes_on(asked.cause, job)
             raise
         over = _ended_by_limit(ws, job, printer)
@@ -358,12 +359,15 @@ def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         return f"{value:,}" if isinstance(value, int) else "-"
 
     rows = [("outcome", str(summary["outcome"]))]
-    rows += [("why", str(summary["reason"]))] if summary.get("reason") else []
+    for number, line in enumerate(wrapped(str(summary.get("reason") or ""), width=max(20, width - _LABELS))):
+        rows += [("" if number else "why", line)] if line else []
     before, after = short("before"), short("after")
     rows.append(("catalogue", f"{before} -> {after}" if before != after else f"{after}, unchanged"))
     rows.append(("with dHash", f"{count('with_dhash_before')} -> {count('with_dhash_after')} of {count('images')}"))
-    for label, name in (("way back", "backup"), ("emergency copy", "emergency")):
-        rows += [(label, str(summary[name]))] if summary.get(name) else []
+    if summary.get("backup"):
+        rows.append(("way back", str(summary["backup"])))
+    if summary.get("emergency"):  # as `mobius rollback --backup` takes it, which a cut path would not be
+        rows.append(("emergency copy", "/".join(str(summary["emergency"]).split("/")[-2:])))
     if isinstance(summary.get("rounds"), int) and summary["rounds"] > 1:
         rows.append(("rounds", f"{summary['rounds']} (others wrote the catalogue meanwhile)"))
     elapsed = summary.get("elapsed_s")

@@ -110,6 +110,9 @@ def exit_code_of(error: BaseException) -> int:
         if type(error) is EnvironmentFailed and isinstance(reason, OSError) and reason.errno in _SPENT:
             return max(error.exit_code, OutOfResource.exit_code)
         return error.exit_code
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, MobiusError):  # a signal or the time limit on its way out: what it means
+        return exit_code_of(cause)
     if isinstance(error, KeyboardInterrupt):
         return 130
     if isinstance(error, MemoryError):

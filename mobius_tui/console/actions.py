@@ -16,16 +16,13 @@ from mobius_tui.console.asking import Action, Question, StoreCall, typed_in_prod
 from mobius_tui.console.lines import outside
 from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job, way_is_free
 from mobius_tui.errors import BadInput
-from mobius_tui.operations.asking import ask_job
+from mobius_tui.operations.asking import UNSTOPPED, ask_job
 from mobius_tui.store.jobs import Job, add_job, list_jobs
 from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
 OF_BACKUPS = (*(action.name for action in backup_actions.ACTIONS), "backup", "rollback")
 """Actions that come first in the footer while pane 1 has the keys."""
-
-UNSTOPPED = ("deploy", "rollback")
-"""Kinds of jobs that go on or are undone, but never wait."""
 
 
 def able_to_hash(snapshot: Snapshot) -> str | None:

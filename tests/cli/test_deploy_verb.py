@@ -245,6 +245,7 @@ def test_a_deploy_that_fails_rolls_back_and_its_code_is_the_verbs(mobius: Mobius
     for name, state in (("preflight", "done"), ("swap", "undone"), ("smoke", "failed")):
         assert re.search(rf"^\d\d:\d\d:\d\d  {state} +{name} ", answer.out, re.MULTILINE), (name, answer.out)
     assert "outcome" in answer.out and "rolled back" in answer.err
+    assert re.search(r"undone +swap .* is live, .* was; taken back$", answer.out, re.MULTILINE), answer.out
     assert live_hash(live) == before
     (job,) = deploys(live)
     assert (job.requested_by, job.reason, job.exit_code) == ("anna", "new scans", 2)
@@ -302,6 +303,14 @@ def test_who_only_looks_on_ends_nothing(settling: tuple[Path, subprocess.Popen[b
     assert answer.code == 4 and f"deploy {job.id} goes on" in " ".join(answer.err.split()), answer.err
     (still,) = deploys(live)
     assert (still.state, still.wanted) == ("running", "run") and live_hash(live) == published
+
+
+def test_a_deploy_is_not_paused(mobius: Mobius, settling: tuple[Path, subprocess.Popen[bytes], Job]) -> None:
+    """What it put live is not proven yet; the console says the same."""
+    live, _, job = settling
+    answer = mobius("pause", job.id, "--workspace", live)
+    assert answer.code == 1 and "a deploy cannot be paused" in answer.err and f"mobius cancel {job.id}" in answer.err
+    assert deploys(live)[0].wanted == "run"
 
 
 def test_the_end_is_told_whole_on_80_columns() -> None:

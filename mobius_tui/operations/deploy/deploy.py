@@ -185,6 +185,7 @@ def _undone(course: Course, error: BaseException) -> BaseException:
     for row in course.rows.values() if settled.outcome in _BACK else ():
         if row.state == "done" and row.name in {"swap", "migrate", "hold", "after hook", "settle"}:
             row.state = "undone"
+            row.reason += "; taken back" if row.name == "swap" else ""  # "... is live" is no longer true
     code = exit_code_of(error)
     with contextlib.suppress(OSError):
         close_run(course.ws, course.journal, settled, say=course.say, code=code or 2)

@@ -61,6 +61,14 @@ _RULES: Final[tuple[_Rule, ...]] = (
         ),
         rf"\1{HIDDEN}",
     ),
+    (
+        _SECRET_WORDS,
+        # an option of a command line: `--password hunter2`
+        re.compile(
+            rf"(?i)(?<![\w-])(--[\w-]{{0,40}}{_SECRET}[\w-]{{0,40}}\s{{1,8}})(?:\"[^\"]*\"|'[^']*'|\[[^\]]*\]|(?!-)[^\s\"',;}}\]]+)"
+        ),
+        rf"\1{HIDDEN}",
+    ),
     (("@",), re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "[e-mail]"),
     (
         ("/home/", "users", "/root"),

@@ -136,3 +136,18 @@ def test_this_accounts_own_home_wherever_it_is(tmp_path: Path) -> None:
     environ = {**os.environ, "HOME": str(home), "USERPROFILE": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
     subprocess.run([sys.executable, "-c", code, log, home], env=environ, check=True)
     assert json.loads(log.read_text())["message"] == "in ~/pictures"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("notify --password hunter2 --quiet", "notify --password [hidden] --quiet"),
+        ("notify --api-token 'two words' x", "notify --api-token [hidden] x"),
+        ('{"hook": "send --auth-secret hunter2"}', '{"hook": "send --auth-secret [hidden]"}'),
+        ("send --token --quiet file", "send --token --quiet file"),
+        ("a token of 3 -- secret things", "a token of 3 -- secret things"),
+    ],
+)
+def test_secrets_behind_options_of_a_command_are_hidden(text: str, left: str) -> None:
+    assert redacted(text).rstrip("\n") == left
+    assert redacted_words(redacted_words(text)) == redacted_words(text)

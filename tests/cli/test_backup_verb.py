@@ -203,3 +203,22 @@ def test_verify_all_finds_what_is_missing(mobius: Mobius, migrated: Path) -> Non
 def test_age_in_one_unit(seconds: float, said: str) -> None:
     now = clock.now()
     assert age_of(now - seconds, now) == said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("backup", "create", "--full", "--out", ""),
+        ("backup", "clean", "--older-than", "-1"),
+        ("backup", "restore", "x", "--live", "--to", "y"),
+        ("backup", "restore", "x", "--to", ""),
+        ("backup", "key", ""),
+        ("deploy", "--force", "--from", ""),
+        ("report", "1", "-o", ""),
+    ],
+)
+def test_whoever_asks_wrongly_is_told_what_to_do(mobius: Mobius, ws: Path, arguments: tuple[str, ...]) -> None:
+    (ws / "library" / "library.json").write_text('{"images": []}')
+    assert mobius("migrate", "--workspace", ws).code == 0
+    answer = mobius(*arguments, "--workspace", ws)
+    assert answer.code == 1 and ". Next: " in answer.err, answer.err

@@ -105,7 +105,7 @@ def _file(text: str | None) -> Path | None:
     if text is None:
         return None
     if not text or "\0" in text:
-        raise BadInput(f"--out names no file: {visible(text)!r}")
+        raise BadInput(f"--out names no file: {visible(text)!r}", fix="name a file, or a folder to name it in")
     return Path(text).expanduser()
 
 
@@ -229,7 +229,7 @@ def clean(call: Call, older_than: float | None, dry_run: bool) -> int:
     verified, needed by a deploy or rollback, dated in the future.
     """
     if older_than is not None and not 0 <= older_than <= 100_000:
-        raise BadInput("--older-than must be from 0 to 100,000 days")
+        raise BadInput("--older-than must be from 0 to 100,000 days", fix="`mobius backup clean --older-than 90`")
     ws = call.open(writes=True)
     decisions = clean_backups(ws, dry_run=dry_run, older_than_days=older_than)
     gone = [decision for decision in decisions if not decision.keep]
@@ -264,9 +264,9 @@ def clean(call: Call, older_than: float | None, dry_run: bool) -> int:
 def restore(call: Call, name: str, to: str | None, overwrite: bool, live: bool, reason: str) -> int:
     """Unpack backup NAME into a folder, verified while it is written. Nothing live is touched without --live."""
     if live and (to is not None or overwrite):
-        raise BadInput("--live takes neither --to nor --overwrite")
+        raise BadInput("--live takes neither --to nor --overwrite", fix="leave one of them out")
     if to is not None and (not to or "\0" in to):
-        raise BadInput(f"--to names no folder: {visible(to)!r}")
+        raise BadInput(f"--to names no folder: {visible(to)!r}", fix="name one, or leave the option out")
     from mobius_tui.operations.backup_restore import restore_backup
 
     ws = call.open(writes=True)
@@ -345,7 +345,7 @@ def key(call: Call, file: str) -> int:
     from mobius_tui.operations.backup_encryption import make_key
 
     if not file or "\0" in file:
-        raise BadInput(f"{visible(file)!r} names no file")
+        raise BadInput(f"{visible(file)!r} names no file", fix="name one that is not there yet")
     made = make_key(Path(file).expanduser().absolute())
     if call.json:
         show_json({"path": str(made.path), "public": list(made.public)})

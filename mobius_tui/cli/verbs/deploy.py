@@ -87,7 +87,7 @@ def _options(given: Mapping[str, Any]) -> DeployOptions:
     source = given["source"]
     if source is not None:
         if not source or "\0" in source:
-            raise BadInput(f"--from names no file: {visible(source)!r}")
+            raise BadInput(f"--from names no file: {visible(source)!r}", fix="`mobius migrate -o FILE` makes one")
         source = str(Path(source).expanduser().absolute())
         if not Path(source).is_file():
             raise BadInput("--from names no file", where=visible(source), fix="`mobius migrate -o FILE` makes one")

@@ -42,7 +42,7 @@ def report(call: Call, run: str, output: str | None) -> int:
 def _place(text: str, run: str) -> Path:
     """Where the archive goes: the file, or into the folder, that was named."""
     if not text or "\0" in text:
-        raise BadInput(f"-o names no file: {visible(text)!r}")
+        raise BadInput(f"-o names no file: {visible(text)!r}", fix="name a file or a folder, or leave the option out")
     path = Path(text).expanduser().absolute()
     if path.is_dir():
         return path / f"report-{os.path.basename(run)}.tar.gz"  # noqa: PTH119

@@ -108,7 +108,7 @@ def _on_signal(number: int, _frame: FrameType | None) -> None:
 
 def _error_of(number: int) -> MobiusError:
     if number == getattr(signal, "SIGALRM", -1) or (_State.limit_s and not hasattr(signal, "setitimer")):
-        return TimeLimit(f"the time limit of {_State.limit_s:g} s ran out")
+        return TimeLimit(f"the time limit of {_State.limit_s:g} s ran out", fix="give --timeout more, or leave it out")
     if number == signal.SIGTERM:
         return Terminated("asked to end (SIGTERM)")
     if number == getattr(signal, "SIGHUP", -1):

@@ -70,7 +70,7 @@ def release_reserve(live: Path) -> int:
 def _allocate(path: Path, size: int) -> None:
     """Take real blocks: a hole in a file keeps no space."""
     flags = os.O_WRONLY | os.O_CREAT
-    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY"):
+    for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY", "O_NONBLOCK"):  # a pipe in its place would be waited for
         flags |= getattr(os, name, 0)
     descriptor = os.open(path, flags, 0o600)
     try:

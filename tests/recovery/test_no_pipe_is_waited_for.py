@@ -13,6 +13,7 @@ import pytest
 from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.recovery.history import HISTORY_NAME, note_act, read_history
 from mobius_tui.recovery.journal import open_journals
+from mobius_tui.recovery.reserve import ensure_reserve, reserve_path
 from mobius_tui.store.database import open_database, open_for_reading
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="no named pipes in folders")
@@ -51,3 +52,12 @@ def test_a_history_beyond_all_measure_is_read_from_its_end(tmp_path: Path) -> No
         file.write(b"\n")
     note_act(tmp_path, "deploy", "anna", run_id="r")
     assert [act["run"] for act in read_history(tmp_path)] == ["r"]
+
+
+def test_a_pipe_in_the_reserves_place_is_an_error(tmp_path: Path) -> None:
+    live = tmp_path / "library.json"
+    os.mkfifo(reserve_path(live))
+    with pytest.raises(EnvironmentFailed, match="cannot be kept"):
+        ensure_reserve(live, 10)
+    ensure_reserve(live, 10)  # what had the name is out of the way
+    assert reserve_path(live).is_file()

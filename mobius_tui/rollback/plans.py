@@ -36,7 +36,7 @@ def figures_of(data: bytes | Document | None) -> Figures | None:
     if isinstance(data, Document):
         return Figures(len(data.entries), images_with_dhash(data))
     try:
-        images = json.loads(data)["images"]
+        images = json.loads(data, parse_int=len)["images"]  # no number is looked at, however long
         return Figures(len(images), sum(type(each.get("dhash")) is str for each in images))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -16,12 +16,13 @@ from mobius_tui.recovery.backup_files import EMERGENCY
 from mobius_tui.recovery.backup_marks import sweep
 from mobius_tui.recovery.history import note_act, read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, Journal, begin_of, open_journals, read_journal, run_of
-from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files
+from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files, staged_path
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.restore import keep_displaced, settle_restore
 from mobius_tui.rollback.undo import Say, Settled, run_in, settle_deploy
+from mobius_tui.system.exchange import rename_new
 from mobius_tui.system.locks import catalogue_lock
-from mobius_tui.system.processes import is_alive, process_token
+from mobius_tui.system.processes import is_alive, pid_of, process_token
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -287,7 +288,23 @@ def _sweep(ws: Workspace, folder: Path) -> None:
         sweep(backups)
     with contextlib.suppress(OSError):
         real = real_file(ws.catalogue)
+        _adopt_spares(real, folder)
         sweep_leftovers(real.parent, real.name)
+
+
+def _adopt_spares(real: Path, folder: Path) -> None:
+    """Give what an exchange in several steps displaced the staged name that it was to have.
+
+    Killed between its two renames, such an exchange leaves the only name of what was live in the temporary of its
+    process.
+    """
+    for path in _open(folder):
+        begin = begin_of(read_journal(path))
+        spare = real.with_name(f".{real.name}.{pid_of(str(begin.get('token') or '')) or 0}.old")
+        for run in (run_of(path), f"{run_of(path)}-undo"):
+            staged = staged_path(real, run)
+            if spare.exists() and not staged.exists() and not spare.samefile(real):
+                rename_new(spare, staged)
 
 
 def _sweep_staged(ws: Workspace, folder: Path, say: Say) -> None:

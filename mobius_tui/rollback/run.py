@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
-from mobius_tui.recovery.atomic import ABSENT, hash_or_absent
+from mobius_tui.recovery.atomic import ABSENT, Changed, hash_or_absent
 from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
+from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.reserve import ensure_reserve, release_reserve
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
@@ -35,6 +36,8 @@ from mobius_tui.rollback.targets import Target, choose_target, full_of, good_one
 from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, taken_error
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
+
+_HEX = 64
 
 PATIENCE_S = 5.0
 """Seconds to wait for a live file that is being written, when what it holds is to be kept."""
@@ -94,12 +97,14 @@ def roll_back(
     service = Service(ws, environ, env_name)
     way = _make_way(ws, places, options, say)
     if way.went_back and options.backup is None and not options.remove_dhash:
-        return _gone_back_already(places, way, options, service, say)
+        return _gone_back_already(ws, places, way, options, service, say)
     course = _planned(ws, places, options, way.warnings)
     if not options.force and not confirm(course.preview):
         raise Cancelled("nothing was changed")
     # a recovery by the worker or by whoever followed what was ended may hold it for a moment
     with _locked(places.live, ws.actor, GRACE_S if options.force else 0.0):
+        if not options.force:
+            _insist_on_target(ws, places, options, course)
         records = Records(ws, places.live, options.to_json(), options.reason)
         aim = course.preview.target if course.target is None else f"{visible(course.target.name)}: verified"
         _note_step(records, "target", "done", aim)
@@ -304,6 +309,23 @@ def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say)
     return _Way(before, went_back, tuple(f"{visible(one.run)}: {one.sentence}" for one in settled))
 
 
+def _insist_on_target(ws: Workspace, places: Places, options: RollbackOptions, course: _Course) -> None:
+    """What the person said yes to must still be what the live file's way back is.
+
+    Raises:
+        Changed: Somebody published while the question was open.
+    """
+    if options.backup is not None or course.target is None or _hash_of(places.live) == course.present.sha256:
+        return
+    target, _ = find_target(ws, places, read_present(places.live, patience_s=0.0), options)
+    if target is None or target.name != course.target.name:
+        raise Changed(
+            "somebody published while you were asked; nothing was changed",
+            where=visible(str(places.live)),
+            fix="`mobius rollback` again, and look at what it asks",
+        )
+
+
 def _hash_of(live: Path) -> str:
     """SHA-256 of the live file, ``absent`` when there is none, empty when it cannot be read."""
     try:
@@ -312,12 +334,24 @@ def _hash_of(live: Path) -> str:
         return ""
 
 
-def _gone_back_already(places: Places, way: _Way, options: RollbackOptions, service: Service, say: Say) -> Outcome:
+def _gone_back_already(
+    ws: Workspace, places: Places, way: _Way, options: RollbackOptions, service: Service, say: Say
+) -> Outcome:
     """What the person wanted is done: undoing the operation that was cut off or ended was the way back.
 
     Going on would bring back the state before the one that they mean.
     """
     present = read_present(places.live, patience_s=0.0)
+    with contextlib.suppress(OSError):  # who asked and why outlives the run that was ended
+        note_act(
+            ws.state,
+            "rollback asked",
+            ws.actor,
+            reason=options.reason,
+            before=way.before if len(way.before) == _HEX else None,
+            after=present.sha256 if len(present.sha256) == _HEX else None,
+            details={"recovered": list(way.said)},
+        )
     worker, healthy = service.restart(say)
     figures = present.figures
     told = ["nothing more was rolled back; `mobius rollback` again goes one publication further back"]

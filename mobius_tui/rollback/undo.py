@@ -18,8 +18,9 @@ from mobius_tui.recovery.history import note_act, read_history
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_path, swap
 from mobius_tui.rollback.judging import Intent, Verdict, intent_of, judge
+from mobius_tui.rollback.plans import Plan, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, way_back
-from mobius_tui.rollback.restore import keep_displaced, keeping_others, restore_catalogue, settle_restore
+from mobius_tui.rollback.restore import keep_displaced, restore_catalogue, settle_restore
 from mobius_tui.rollback.targets import choose_target
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -179,8 +180,12 @@ def _put_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say
     say("the live catalogue was gone; the one from before the deploy is live again")
 
 
-def _withdraw(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path:
-    return _keep_published(ws, intent, real_file(intent.live), say)
+def _withdraw(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
+    """Take the first publication away; what others wrote on top of it stays, without what MOBIUS owns."""
+    if hash_or_absent(real_file(intent.live)) in intent.ours:
+        return _keep_published(ws, intent, real_file(intent.live), say)
+    say("others wrote the catalogue since; it stays live without what MOBIUS owns")
+    return _restored(ws, journal, intent, without_owned(), say)
 
 
 def _keep_published(ws: Workspace, intent: Intent, file: Path, say: Say) -> Path:
@@ -195,23 +200,28 @@ def _keep_published(ws: Workspace, intent: Intent, file: Path, say: Say) -> Path
 def _restore(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
     """Write the way back, with what others wrote on top of the publication."""
     target = _former(ws, intent, staged, say)
+    kept = _restored(ws, journal, intent, keeping_others(target, published=intent.after or None), say)
+    _drop_displaced(ws, intent, staged, say)
+    return kept
+
+
+def _restored(ws: Workspace, journal: Journal, intent: Intent, plan: Plan, say: Say) -> Path | None:
+    """Put other content live, journalled; returns the copy that is kept of what was."""
     run = _undo_run(intent)
 
     def note(what: str, **facts: object) -> None:
         journal.note(what, **{"run": run, **facts})
 
-    done = restore_catalogue(
+    return restore_catalogue(
         intent.live,
-        keeping_others(target, published=intent.after or None),
+        plan,
         run_id=run,
         emergency=_emergency(ws),
         who=intent.who,
         reason=f"rolled back from {intent.run}",
         note=note,
         say=say,
-    )
-    _drop_displaced(ws, intent, staged, say)
-    return done.emergency
+    ).emergency
 
 
 def _former(ws: Workspace, intent: Intent, staged: Path, say: Say) -> bytes:
@@ -274,7 +284,7 @@ _SENTENCES: dict[Verdict, str] = {
     "discard": "nothing of it is live; its leftovers are removed",
     "swap back": "it was live but not proven; the catalogue from before is live again",
     "put back": "the live catalogue was gone; the one from before is live again",
-    "withdraw": "it was live but not proven; there was no catalogue before, and there is none now",
+    "withdraw": "it was live but not proven; there was no catalogue before, and nothing of this deploy is live now",
     "restore": "it was live but not proven; the way back is live again, with what others wrote since",
 }
 

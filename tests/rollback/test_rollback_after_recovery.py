@@ -7,6 +7,7 @@ import json
 import pytest
 from publishing import Published, sha
 
+from mobius_tui.recovery.atomic import Changed
 from mobius_tui.recovery.backups import create_backup
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import JOURNALS, Journal, open_journals
@@ -169,3 +170,24 @@ def test_interrupted_after_its_exchange_it_is_in_the_history(
     act = read_history(library.state)[-1]
     assert act["act"] == "rollback" and act["before"] == sha(before) and act["after"] == sha(library.live.read_bytes())
     assert library.live.read_bytes() != before
+
+
+def test_a_publication_while_the_question_is_open_is_not_undone(library: Published) -> None:
+    library.publish()
+    library.publish()
+
+    def somebody_publishes(_: object) -> bool:
+        library.publish()
+        return True
+
+    ws = workspace(library)
+    with pytest.raises(Changed, match="published while you were asked"):
+        roll_back(ws, RollbackOptions(), confirm=somebody_publishes, say=lambda _: None, environ={})
+    assert json.loads(library.live.read_bytes())["images"][0]["dhash"].startswith("00000003")
+
+
+def test_who_asked_and_why_is_kept(library: Published) -> None:
+    cut_off_deploy(library)
+    asked(library, reason="customers complain")
+    acts = [act for act in read_history(library.state) if act["act"] == "rollback asked"]
+    assert len(acts) == 1 and (acts[0]["who"], acts[0]["reason"]) == ("ada", "customers complain")

@@ -6,6 +6,8 @@ import hashlib
 import itertools
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,7 @@ def ws(tmp_path: Path) -> Workspace:
     return made
 
 
-def begun(ws: Workspace, *, upto: str, automatic: bool = True) -> Journal:
+def begun(ws: Workspace, *, upto: str, automatic: bool = True, token: str = "") -> Journal:
     """A deploy as its files are after a step: ``backup``, ``stage``, ``staged``, ``swap`` or ``smoke``."""
     journal = Journal.create(
         ws.state / JOURNALS,
@@ -63,6 +65,7 @@ def begun(ws: Workspace, *, upto: str, automatic: bool = True) -> Journal:
         reason="release",
         live=str(ws.catalogue),
         options={"auto_rollback": automatic},
+        token=token,
     )
     backup = create_backup(ws.catalogue, ws.backups, reason=f"before {RUN}", who="anna").name
     journal.note("round", round=1, before=sha(OLD), backup=backup)
@@ -228,6 +231,31 @@ def test_where_no_catalogue_was_it_is_withdrawn(ws: Workspace) -> None:
     journal.close()
     assert brought_to_rest(ws)[0] == "rolled back"
     assert not ws.catalogue.exists() and emergencies(ws) == [NEW]
+
+
+def test_what_others_wrote_on_a_first_publication_stays(ws: Workspace) -> None:
+    ws.catalogue.unlink()
+    journal = Journal.create(ws.state / JOURNALS, RUN, kind="deploy", who="anna", live=str(ws.catalogue))
+    journal.note("round", round=1, before=ABSENT, backup=None)
+    stage(ws.catalogue, [NEW], staged_path(ws.catalogue, RUN))
+    journal.note("staged", round=1, before=ABSENT, after=sha(NEW))
+    swap(staged_path(ws.catalogue, RUN), ws.catalogue, ABSENT)
+    journal.close()
+    ws.catalogue.write_bytes(FOREIGN_NEW)
+    assert brought_to_rest(ws)[0] == "rolled back"
+    live = json.loads(ws.catalogue.read_bytes())
+    assert live == {"images": [{"path": "a.png", "note": "changed by the application"}]}
+
+
+@pytest.mark.parametrize("came_out", [OLD, FOREIGN_OLD])
+def test_an_exchange_in_steps_that_was_cut_off_loses_nothing(ws: Workspace, came_out: bytes) -> None:
+    """Between its two renames what was live has no name but the temporary of the dead process."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        pass
+    begun(ws, upto="staged", token=f"boot:{gone.pid}:1").close()
+    staged_path(ws.catalogue, RUN).replace(ws.catalogue)
+    ws.catalogue.with_name(f".{ws.catalogue.name}.{gone.pid}.old").write_bytes(came_out)
+    assert brought_to_rest(ws)[0] == "rolled back" and ws.catalogue.read_bytes() == came_out
 
 
 def test_the_journal_alone_is_never_believed() -> None:

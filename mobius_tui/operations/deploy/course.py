@@ -72,6 +72,7 @@ class Course:
         began_at: When it began, seconds since the epoch.
         hooked: Whether the hook before the swap has run.
         notes: Sentences that were told.
+        lost: Whether the catalogue's lock is no longer what others see.
     """
 
     ws: Workspace
@@ -92,6 +93,7 @@ class Course:
     with_dhash: tuple[int | None, int | None] = (None, None)
     hooked: bool = False
     notes: list[str] = field(default_factory=list)
+    lost: Callable[[], bool] = lambda: False
 
     @property
     def staged(self) -> Path:
@@ -128,12 +130,13 @@ class Course:
             self.around.sleep(min(0.25, left))
 
     @contextlib.contextmanager
-    def step(self, name: str, limit_s: float) -> Iterator[StepState]:
+    def step(self, name: str, limit_s: float, *, last: bool = False) -> Iterator[StepState]:
         """Take one step: journalled before and after, within its time.
 
         Args:
             name: The step.
             limit_s: Seconds it may take.
+            last: Nothing is left to be undone, so it is not open to being cancelled.
 
         Yields:
             Its row; the step writes its reason and may call itself skipped.
@@ -149,7 +152,8 @@ class Course:
         try:
             self.show()
             self.progress.phase(name)
-            self.progress.checkpoint()
+            if not last:
+                self.progress.checkpoint()
             with _interrupted_after(name, limit_s + GRACE_S):
                 yield row
         except Again as again:

@@ -60,10 +60,11 @@ def deploy(
     rows = {name: StepState(name) for name in (*(step.name for step in STEPS), *_LATE)}
     progress.show({"steps": [row.to_json() for row in rows.values()]})
     _wait_for_time(options, progress, around)
-    with catalogue_lock(ws.catalogue, ws.actor, f"deploy {progress.run_id}"):
+    with catalogue_lock(ws.catalogue, ws.actor, f"deploy {progress.run_id}") as lock:
         recover(ws, lambda text: progress.event("warning", "recovery", text), locked=True)
         journal = _journal(ws, options, progress)
         course = Course(ws, connection, options, progress, around, journal, rows, time.monotonic(), clock.now())
+        course.lost = lambda: lock.lost
         try:
             _take_steps(course)
             return _finish(course)
@@ -154,7 +155,7 @@ def _start_over(course: Course, again: Again) -> int:
 
 def _finish(course: Course) -> DeploySummary:
     """Clean up after a publication that is proven; nothing here can undo it."""
-    with course.step("finish", 300.0) as row:
+    with course.step("finish", 300.0, last=True) as row:
         settled = settle(course.ws, course.journal, say=course.say, reason=course.options.reason)
         if settled.outcome != "done":
             raise ProcessingFailed("another program replaced the published catalogue right after its smoke tests")

@@ -72,7 +72,10 @@ def do_backup(course: Course, row: StepState) -> None:
     ws, run = course.ws, course.journal.run_id
     course.before, course.backup = course.live_hash(), None
     if course.before != ABSENT:
-        backup = backup_now(ws, f"before {run}", run_id=run, reuse=True)
+        try:
+            backup = backup_now(ws, f"before {run}", run_id=run, reuse=True)
+        except Changed as changed:
+            raise Again(changed.what) from changed
         if backup.sha256 != course.before:
             raise Again("the catalogue was changed while it was backed up")
         course.backup = backup.name
@@ -210,6 +213,11 @@ def _run_hook(course: Course, row: StepState, moment: str) -> None:
 
 def do_swap(course: Course, row: StepState) -> None:
     """Make the staged file live, if the live one is still the one that was read."""
+    if course.lost():
+        raise EnvironmentFailed(
+            "the catalogue's lock file was removed: another process may hold the library too",
+            fix="see that nothing cleans up hidden files beside library.json, then deploy again",
+        )
     try:
         swap(course.staged, course.ws.catalogue, course.before)
     except Changed as changed:

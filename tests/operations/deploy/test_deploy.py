@@ -30,7 +30,7 @@ from mobius_tui.operations.options import default_options
 from mobius_tui.operations.progress import Stopping
 from mobius_tui.operations.run import run_in_foreground
 from mobius_tui.operations.smoke import SmokeReport
-from mobius_tui.recovery.atomic import hash_or_absent
+from mobius_tui.recovery.atomic import Changed, hash_or_absent
 from mobius_tui.recovery.backups import list_backups
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import JOURNALS, journals
@@ -398,6 +398,40 @@ def test_it_waits_for_its_time_without_holding_the_library(stage: Stage, monkeyp
     stage.clock.at_sleep = pass_time
     stage.deploy(at=begun + 20)
     assert len(free) >= 20 and all(free) and stage.heard.phases[0].startswith("waiting until ")
+
+
+def test_a_removed_lock_file_stops_it_before_the_swap(stage: Stage) -> None:
+    stage.heard.at["verify"] = catalogue_lock_path(stage.ws.catalogue).unlink
+    with pytest.raises(EnvironmentFailed, match="lock file was removed"):
+        stage.deploy()
+    assert stage.live == stage.old
+    stage.at_rest()
+
+
+def test_once_proven_it_is_not_cancelled_any_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cancel() -> None:
+        if stage.heard.phases[-1] == "finish":
+            raise Cancelled("by bert")
+
+    monkeypatch.setattr(stage.heard, "checkpoint", cancel)
+    assert stage.deploy().outcome == "done" and with_dhash(stage.live) == 6
+    stage.at_rest()
+
+
+def test_a_write_while_it_is_backed_up_begins_a_new_round(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mobius_tui.operations.deploy import steps
+
+    real, calls = steps.backup_now, []
+
+    def late(*given: object, **named: object) -> object:
+        calls.append(1)
+        if len(calls) == 1:
+            raise Changed("the catalogue was changed while it was backed up")
+        return real(*given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(steps, "backup_now", late)
+    assert stage.deploy().rounds == 2
+    stage.at_rest()
 
 
 def test_a_deploy_cut_off_before_is_brought_to_rest_first(stage: Stage) -> None:

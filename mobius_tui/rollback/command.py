@@ -13,9 +13,10 @@ from typing import NoReturn, Protocol
 
 from mobius_tui.errors import BadInput
 from mobius_tui.recovery.backups import Decrypt
+from mobius_tui.rollback.making_way import refuse_if_running
 from mobius_tui.rollback.options import Preview, RollbackOptions
 from mobius_tui.rollback.report import outcome_lines, preview_lines, show_list
-from mobius_tui.rollback.run import places_of, refuse_if_running, roll_back
+from mobius_tui.rollback.run import places_of, roll_back
 from mobius_tui.rollback.verify import verify_verb
 from mobius_tui.rollback.words import verb_of
 from mobius_tui.system.identity import login_name

@@ -12,56 +12,28 @@ from typing import Any
 from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
 from mobius_tui.recovery.atomic import ABSENT, Changed, hash_or_absent
 from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
-from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.reserve import ensure_reserve, release_reserve
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
-from mobius_tui.rollback.merge import Changes
+from mobius_tui.rollback.making_way import Places, gone_back_already, live_hash, make_way
 from mobius_tui.rollback.options import Confirm, Outcome, Preview, RollbackOptions, Say
 from mobius_tui.rollback.plans import Plan, Present, Wanted, exactly, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, read_acts, run_backups, way_back_of
 from mobius_tui.rollback.records import Records
-from mobius_tui.rollback.recover import note_rollback, recover
+from mobius_tui.rollback.recover import note_rollback
 from mobius_tui.rollback.restore import Restored, read_present, restore_catalogue, settle_restore
 from mobius_tui.rollback.service import Service
 from mobius_tui.rollback.stopping import (
     GRACE_S,
     cancel_queued,
-    has_gone_back,
-    open_runs,
-    running_operation,
-    stop_operation,
 )
 from mobius_tui.rollback.targets import Target, choose_target, full_of, good_ones, named_target
-from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, taken_error
+from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
-_HEX = 64
-
 PATIENCE_S = 5.0
 """Seconds to wait for a live file that is being written, when what it holds is to be kept."""
-
-
-GOING_BACK_ALREADY = frozenset({"rollback", "recovery of a cut-off operation"})
-"""What a forced rollback does not end: another one, or the recovery that it would begin itself."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Which files a rollback works on.
-
-    Attributes:
-        live: The catalogue.
-        backups: Where its backups lie.
-        emergency: Where the state before is kept.
-        own: Whether it is the workspace's live catalogue.
-    """
-
-    live: Path
-    backups: Path
-    emergency: Path
-    own: bool
 
 
 def roll_back(
@@ -95,9 +67,9 @@ def roll_back(
     """
     places = places_of(ws, options)
     service = Service(ws, environ, env_name)
-    way = _make_way(ws, places, options, say)
+    way = make_way(ws, places, options, say)
     if way.went_back and options.backup is None and not options.remove_dhash:
-        return _gone_back_already(ws, places, way, options, service, say)
+        return gone_back_already(ws, places, way, options, service, say)
     course = _planned(ws, places, options, way.warnings)
     if not options.force and not confirm(course.preview):
         raise Cancelled("nothing was changed")
@@ -144,7 +116,8 @@ def _finished(
         warnings=told if failed is None else (*told, failed[0]),
         exit_code=code,
     )
-    records.end("done", code, sentence, {"before": outcome.before, "after": outcome.after, "target": outcome.target})
+    summary = {"before": outcome.before, "after": outcome.after, "target": outcome.target}
+    records.end("done", code, sentence, summary, told)
     return outcome
 
 
@@ -274,48 +247,13 @@ def _no_way_back(places: Places) -> ProcessingFailed:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """What making way has done already.
-
-    Attributes:
-        before: SHA-256 of the live file when the rollback was asked for, or ``absent``; empty when it cannot be read.
-        went_back: Whether ending or recovering an operation has brought the state before it back.
-        said: What was brought to rest.
-        warnings: What a person should know.
-    """
-
-    before: str
-    went_back: bool
-    said: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-
-def _make_way(ws: Workspace, places: Places, options: RollbackOptions, say: Say) -> _Way:
-    """End what runs if that is forced, and bring to rest what was cut off."""
-    before, runs, stopped = _hash_of(places.live), open_runs(ws), ""
-    holder = running_operation(places.live)
-    if options.force and (holder is None or holder.purpose not in GOING_BACK_ALREADY):
-        if stop_operation(ws, places.live, say) and holder is not None:
-            stopped = holder.purpose
-    else:
-        refuse_if_running(places.live)
-    try:
-        settled = recover(ws, say, other=None if places.own else places.live)
-    except (MobiusError, OSError) as error:  # what is in the way of the recovery must not be in the way of this
-        said = f"an operation that was cut off could not be brought to rest: {visible(str(error))}"
-        return _Way(before, went_back=False, warnings=(said,))
-    went_back = has_gone_back(runs, stopped) or (bool(settled) and _hash_of(places.live) != before)
-    return _Way(before, went_back, tuple(f"{visible(one.run)}: {one.sentence}" for one in settled))
-
-
 def _insist_on_target(ws: Workspace, places: Places, options: RollbackOptions, course: _Course) -> None:
     """What the person said yes to must still be what the live file's way back is.
 
     Raises:
         Changed: Somebody published while the question was open.
     """
-    if options.backup is not None or course.target is None or _hash_of(places.live) == course.present.sha256:
+    if options.backup is not None or course.target is None or live_hash(places.live) == course.present.sha256:
         return
     target, _ = find_target(ws, places, read_present(places.live, patience_s=0.0), options)
     if target is None or target.name != course.target.name:
@@ -324,73 +262,6 @@ def _insist_on_target(ws: Workspace, places: Places, options: RollbackOptions, c
             where=visible(str(places.live)),
             fix="`mobius rollback` again, and look at what it asks",
         )
-
-
-def _hash_of(live: Path) -> str:
-    """SHA-256 of the live file, ``absent`` when there is none, empty when it cannot be read."""
-    try:
-        return hash_or_absent(live)
-    except OSError:
-        return ""
-
-
-def _gone_back_already(
-    ws: Workspace, places: Places, way: _Way, options: RollbackOptions, service: Service, say: Say
-) -> Outcome:
-    """What the person wanted is done: undoing the operation that was cut off or ended was the way back.
-
-    Going on would bring back the state before the one that they mean.
-    """
-    present = read_present(places.live, patience_s=0.0)
-    with contextlib.suppress(OSError):  # who asked and why outlives the run that was ended
-        note_act(
-            ws.state,
-            "rollback asked",
-            ws.actor,
-            reason=options.reason,
-            before=way.before if len(way.before) == _HEX else None,
-            after=present.sha256 if len(present.sha256) == _HEX else None,
-            details={"recovered": list(way.said)},
-        )
-    worker, healthy = service.restart(say)
-    figures = present.figures
-    told = ["nothing more was rolled back; `mobius rollback` again goes one publication further back"]
-    if options.with_images:
-        told.append("no image was put back: `mobius rollback --backup NAME --with-images` with a full backup does that")
-    return Outcome(
-        run="",
-        live=str(places.live),
-        target="",
-        how="; ".join(way.said) or "the operation that was ended has undone what it did",
-        mode="recovered",
-        before=way.before,
-        after=present.sha256,
-        changed=way.before != present.sha256,
-        emergency="",
-        entries=(None, None if figures is None else figures.entries),
-        with_dhash=(None, None if figures is None else figures.with_dhash),
-        changes=Changes(),
-        kept=True,
-        worker=worker,
-        warnings=tuple(told),
-        exit_code=0 if healthy else ProcessingFailed.exit_code,
-    )
-
-
-def refuse_if_running(live: Path) -> None:
-    """Refuse to begin while something writes the catalogue.
-
-    Raises:
-        Held: Something does: says who, since when and what.
-    """
-    holder = running_operation(live)
-    if holder is None:
-        return
-    failed = taken_error(catalogue_lock_path(live))
-    failed.fix = "wait for it, or `mobius rollback --force` ends it first"
-    if holder.purpose in GOING_BACK_ALREADY:
-        failed.fix = "wait for it: it brings a former state back itself"
-    raise failed
 
 
 def _plan(target: Target | None, options: RollbackOptions) -> Plan:

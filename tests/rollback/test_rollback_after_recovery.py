@@ -122,7 +122,7 @@ def test_a_deploy_that_is_ended_was_the_way_back_on_either_side_of_its_swap(
         recover(workspace(library), lambda _: None)
         return True
 
-    monkeypatch.setattr("mobius_tui.rollback.run.stop_operation", undoes_itself)
+    monkeypatch.setattr("mobius_tui.rollback.making_way.stop_operation", undoes_itself)
     outcome = asked(library)
     assert outcome.mode == "recovered" and library.live.read_bytes() == before
 
@@ -140,7 +140,7 @@ def test_what_published_while_it_was_ended_is_gone_back_behind(
         held.release()
         return True
 
-    monkeypatch.setattr("mobius_tui.rollback.run.stop_operation", publishes_first)
+    monkeypatch.setattr("mobius_tui.rollback.making_way.stop_operation", publishes_first)
     outcome = asked(library)
     assert outcome.mode == "exact" and library.live.read_bytes() == before
 

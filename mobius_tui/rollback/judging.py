@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mobius_tui.recovery.atomic import ABSENT
 
-Verdict = Literal["finish", "swap back", "restore", "put back", "withdraw", "discard", "hold"]
+Verdict = Literal["finish", "swap back", "restore", "put back", "mend", "withdraw", "discard", "hold"]
 """What is to be done about a deploy that was cut off or has failed:
 
 - finish: published and proven; only the cleaning up is left.
@@ -17,6 +17,7 @@ Verdict = Literal["finish", "swap back", "restore", "put back", "withdraw", "dis
 - restore: published, not proven, and others have written on top or the displaced file is gone: the way back is
   restored, with what others wrote.
 - put back: the live file is gone; the displaced one takes its place again.
+- mend: after the swap another program has put something live that is no catalogue; the displaced one takes its place.
 - withdraw: published where no catalogue was before; it is taken away again.
 - discard: nothing of it is live; only its leftovers go.
 - hold: published, not proven, and the operator wanted no rollback by itself.
@@ -105,7 +106,7 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
     )
 
 
-def judge(intent: Intent, live: str, staged: str, *, carries_run: bool) -> Verdict:
+def judge(intent: Intent, live: str, staged: str, *, carries_run: bool, broken: bool = False) -> Verdict:
     """Decide by the hashes what a deploy has done and what is left to do.
 
     Args:
@@ -113,6 +114,7 @@ def judge(intent: Intent, live: str, staged: str, *, carries_run: bool) -> Verdi
         live: SHA-256 of the live file now, or ``absent``.
         staged: SHA-256 of what lies under the staged name, or ``absent``.
         carries_run: Whether the live file says in its own text that this run made it: others then wrote on top of it.
+        broken: Whether the live file is no catalogue.
 
     Returns:
         The verdict.
@@ -125,7 +127,8 @@ def judge(intent: Intent, live: str, staged: str, *, carries_run: bool) -> Verdi
     # a run that found nothing to change stages the very bytes that are live
     published = (live in intent.ours and live != intent.before) or carries_run
     if not published:
-        return "discard"
+        # what was live before lies under the staged name only after the swap
+        return "mend" if broken and staged == intent.before else "discard"
     if intent.proven:
         return "finish"
     if not intent.automatic:

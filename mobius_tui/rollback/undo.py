@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed
@@ -91,22 +92,27 @@ def _settle_cut_restore(ws: Workspace, intent: Intent) -> str:
 def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, say: Say) -> Settled:
     staged = staged_path(intent.live, intent.run)
     live_hash, staged_hash = hash_or_absent(real_file(intent.live)), hash_or_absent(staged)
-    carries = live_hash not in {ABSENT, *intent.ours} and run_in(intent.live) == intent.run
-    verdict = judge(intent, live_hash, staged_hash, carries_run=carries)
+    foreign = live_hash not in {ABSENT, intent.before, *intent.ours}
+    carries = foreign and run_in(intent.live) == intent.run
+    broken = foreign and not carries and not _is_catalogue(real_file(intent.live))
+    verdict = judge(intent, live_hash, staged_hash, carries_run=carries, broken=broken)
+    if broken and verdict == "discard":
+        say("the live file is no catalogue, and not by this deploy; `mobius rollback` brings the newest backup back")
     journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
     emergency = _ACTS[verdict](ws, journal, intent, staged, say)
     now = hash_or_absent(real_file(intent.live))
     if verdict == "discard" and intent.after and (intent.restore or {}).get("after") == now:
         verdict = "restore"  # killed after that and before its end
     outcome = _OUTCOMES[verdict]
-    _note_once(ws, intent, outcome, now, reason)
+    _note_once(ws, intent, outcome, now, reason, live_since(journal.records))
     return Settled(intent.run, "deploy", outcome, _SENTENCES[verdict], now, emergency)
 
 
 def run_in(live: Path) -> str:
     """The run id that a catalogue names in its own text; empty when it cannot be read or names none."""
     try:
-        run = json.loads(read_whole(live).data)["dhash_migration"]["run"]["id"]
+        # a number of thousands of digits is no number to Python, but no fault of the catalogue
+        run = json.loads(read_whole(live).data, parse_int=str)["dhash_migration"]["run"]["id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
     return run if isinstance(run, str) else ""
@@ -178,6 +184,12 @@ def _is_catalogue(path: Path) -> bool:
 def _put_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
     swap(staged, intent.live, ABSENT)
     say("the live catalogue was gone; the one from before the deploy is live again")
+
+
+def _mend(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path:
+    """Exchange what is no catalogue for the displaced one; it is kept all the same."""
+    swap(staged, intent.live, hash_or_absent(real_file(intent.live)))
+    return _keep_published(ws, intent, staged, say)
 
 
 def _withdraw(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
@@ -264,6 +276,7 @@ _ACTS: dict[Verdict, Callable[[Workspace, Journal, Intent, Path, Say], Path | No
     "discard": _discard,
     "swap back": _swap_back,
     "put back": _put_back,
+    "mend": _mend,
     "withdraw": _withdraw,
     "restore": _restore,
 }
@@ -274,6 +287,7 @@ _OUTCOMES: dict[Verdict, str] = {
     "discard": "undone",
     "swap back": "rolled back",
     "put back": "rolled back",
+    "mend": "rolled back",
     "withdraw": "rolled back",
     "restore": "rolled back",
 }
@@ -284,6 +298,7 @@ _SENTENCES: dict[Verdict, str] = {
     "discard": "nothing of it is live; its leftovers are removed",
     "swap back": "it was live but not proven; the catalogue from before is live again",
     "put back": "the live catalogue was gone; the one from before is live again",
+    "mend": "another program broke the live file after the swap; the catalogue from before is live again",
     "withdraw": "it was live but not proven; there was no catalogue before, and nothing of this deploy is live now",
     "restore": "it was live but not proven; the way back is live again, with what others wrote since",
 }
@@ -291,7 +306,14 @@ _SENTENCES: dict[Verdict, str] = {
 _NOTED: dict[str, str] = {"done": "deploy", "rolled back": "deploy rolled back", "held": "deploy held"}
 
 
-def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: str) -> None:
+def live_since(records: Sequence[Mapping[str, Any]]) -> str:
+    """When a deploy's content became live, by its journal, as ISO 8601; empty when it does not say."""
+    swaps = [found for found in records if found.get("what") == "step" and found.get("step") == "swap"]
+    taken = [found for found in swaps if found.get("state") == "done"] or swaps  # killed before that was noted
+    return str(taken[-1].get("time") or "") if taken else ""
+
+
+def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: str, since: str) -> None:
     """Note what changed the live file in the history, once, however often the end of the deploy is cut off."""
     act = _NOTED.get(outcome)
     if act is None:
@@ -310,5 +332,6 @@ def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: st
             reason=reason or intent.reason,
             before=None if before in {"", ABSENT} else before,
             after=None if now == ABSENT else now,
-            details={"backup": intent.backup or None},
+            details={"backup": intent.backup or None}
+            | ({"live_since": since} if since and outcome != "rolled back" else {}),
         )

@@ -28,6 +28,9 @@ _held: set[tuple[int, int]] = set()
 # the files whose lock this process holds: their body cannot tell when a full disk kept it from being written
 
 
+_NO_FILE = {errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENXIO}
+
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """Who holds a lock, as the holder wrote it; a hint for people, never the truth.
@@ -75,7 +78,7 @@ class FileLock:
             raise EnvironmentFailed(
                 f"the lock cannot be opened: {error.strerror}",
                 where=visible(str(self.path)),
-                fix="check the folder's permissions",
+                fix="move it aside" if error.errno in _NO_FILE else "check the folder's permissions",
             ) from error
         deadline = time.monotonic() + max(wait_s, _PROBE_S)
         try:

@@ -165,6 +165,33 @@ def test_garbage_in_the_displaced_file_does_not_become_live(ws: Workspace) -> No
     assert FOREIGN_OLD[:30] in emergencies(ws)
 
 
+@pytest.mark.parametrize("upto", ["swap", "smoke"])
+@pytest.mark.parametrize("broken", [b"", b"{}", FOREIGN_OLD[:30], b"\x00" * 100])
+def test_what_is_no_catalogue_does_not_stay_live(ws: Workspace, upto: str, broken: bytes) -> None:
+    begun(ws, upto=upto).close()
+    ws.catalogue.write_bytes(broken)
+    os.utime(ws.catalogue, (1, 1))
+    outcome, said = brought_to_rest(ws)
+    assert outcome == "rolled back" and ws.catalogue.read_bytes() == OLD and broken in emergencies(ws)
+    assert any("broke the live file" in line for line in said)
+
+
+def test_a_live_file_broken_before_the_swap_is_told(ws: Workspace) -> None:
+    begun(ws, upto="staged").close()
+    ws.catalogue.write_bytes(b"{}")
+    os.utime(ws.catalogue, (1, 1))
+    outcome, said = brought_to_rest(ws)
+    assert outcome == "undone" and ws.catalogue.read_bytes() == b"{}"
+    assert any("`mobius rollback`" in line for line in said)
+
+
+def test_a_number_of_thousands_of_digits_does_not_hide_whose_it_is(ws: Workspace) -> None:
+    begun(ws, upto="swap").close()
+    ws.catalogue.write_bytes(FOREIGN_NEW.replace(b'"note"', b'"n": ' + b"1" * 5000 + b', "note"'))
+    assert brought_to_rest(ws)[0] == "rolled back"
+    assert b"dhash_migration" not in ws.catalogue.read_bytes() and b"1" * 5000 in ws.catalogue.read_bytes()
+
+
 def test_a_write_before_the_swap_stays_live(ws: Workspace) -> None:
     begun(ws, upto="staged").close()
     ws.catalogue.write_bytes(FOREIGN_OLD)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
+from dataclasses import replace
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed, Terminated, exit_code_of
 from mobius_tui.operations.deploy.course import Again, Course, Surroundings
@@ -27,6 +28,9 @@ from mobius_tui.workspace import Workspace
 
 ROUNDS = 3
 """So often a deploy starts over because others wrote the catalogue; then it stops and says so."""
+
+PUBLISHED = "published, and its smoke tests passed"
+"""How a deploy that went well ends, in words."""
 
 _LATE = ("finish",)
 _BACK = ("rolled back", "undone")
@@ -161,9 +165,10 @@ def _finish(course: Course) -> DeploySummary:
             raise ProcessingFailed("another program replaced the published catalogue right after its smoke tests")
         with contextlib.suppress(sqlite3.Error):
             keep_what_was_found(course)
-        row.reason = clean_up_backups(course)
+        clean_up_backups(course, row)
+    settled = replace(settled, sentence=PUBLISHED)
     close_run(course.ws, course.journal, settled, say=course.say)
-    return _summary(course, settled, "published, and its smoke tests passed")
+    return _summary(course, settled, PUBLISHED)
 
 
 def _undone(course: Course, error: BaseException) -> BaseException:
@@ -184,7 +189,7 @@ def _undone(course: Course, error: BaseException) -> BaseException:
                 return _with(error, f"{said}; the next start of MOBIUS tries again, `mobius rollback` does it now")
             course.around.sleep(1.0)
     for row in course.rows.values() if settled.outcome in _BACK else ():
-        if row.state == "done" and row.name in {"swap", "migrate", "hold", "after hook", "settle"}:
+        if row.state in {"done", "warning"} and row.name in {"swap", "migrate", "hold", "after hook", "settle"}:
             row.state = "undone"
             row.reason += "; taken back" if row.name == "swap" else ""  # "... is live" is no longer true
     code = exit_code_of(error)

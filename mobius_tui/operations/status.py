@@ -18,6 +18,7 @@ from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import JOURNALS, begin_of, open_journals, read_journal, run_of
 from mobius_tui.rollback.recover import explain_open
+from mobius_tui.rollback.undo import live_since
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.jobs import Job, recent_jobs
 from mobius_tui.store.pairs import count_pairs
@@ -256,8 +257,10 @@ def _published(ws: Workspace, digest: str) -> dict[str, object]:
         return {}
     for act in reversed(acts):
         if act.get("after") == digest and act.get("before") != digest:
+            details = act.get("details")  # a deploy's act is noted at its end, its swap was before
+            swapped = details.get("live_since") if isinstance(details, Mapping) else None
             return {
-                "since": str(act.get("time", "")),
+                "since": str(swapped or act.get("time", "")),
                 "by": str(act.get("who", "")),
                 "act": str(act.get("act", "")),
                 "run_id": str(act.get("run", "")),
@@ -271,10 +274,11 @@ def _by_open_run(ws: Workspace, digest: str) -> dict[str, object]:
         for path in open_journals(ws.state / JOURNALS):
             reading = read_journal(path)
             begin = begin_of(reading)
-            swaps = [each for each in reading.records if each.get("step") == "swap" or each.get("state") == "swapped"]
-            if swaps and any(each.get("after") == digest for each in reading.records):
+            swaps = [str(each.get("time", "")) for each in reading.records if each.get("state") == "swapped"]
+            swaps += [live_since(reading.records)]
+            if swaps[0] and any(each.get("after") == digest for each in reading.records):
                 return {
-                    "since": str(swaps[-1].get("time", "")),
+                    "since": swaps[0],
                     "by": str(begin.get("who", "")),
                     "act": f"{begin.get('kind', 'deploy')} that has not come to its end,",
                     "run_id": run_of(path),

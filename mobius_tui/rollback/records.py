@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import MobiusError
-from mobius_tui.logs import JsonLog
+from mobius_tui.logs import LEVELS, SERVICE_LOG, JsonLog
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import ENDING, JOURNALS, Journal
 from mobius_tui.recovery.reserve import release_reserve
 from mobius_tui.store.database import open_database
+from mobius_tui.store.events import add_event
 from mobius_tui.store.jobs import add_job, finish_job
 from mobius_tui.system import clock
 from mobius_tui.system.processes import process_token
@@ -22,6 +23,13 @@ from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
 _BUSY_MS = 500
+_FOR_ALL = {"start", "end"}
+_RESTORING = {
+    "staging": "the target is being written beside the live file",
+    "staged": "the target lies beside the live file and was read back",
+    "swapped": "the target is live",
+    "same": "the target was live already",
+}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -48,18 +56,43 @@ class Records:
         self._ended = False
         self._connection: sqlite3.Connection | None = None
         self._job: int | None = None
+        self._is_deaf = False
+        self._untold: list[tuple[float, str, str, str, Mapping[str, object]]] = []
         self.run_id = self._row(options) or self._free_run_id()
         self.log = JsonLog(ws.logs / f"{self.run_id}.log", within=ws.root)
+        self._service = JsonLog(ws.logs / SERVICE_LOG, rotate=True, least=ws.settings.log_level, within=ws.root)
         self._journal = self._begun(options)
-        self.event("info", "start", f"rollback by {visible(ws.actor)}", options=dict(options))
+        why = f": {visible(reason)}" if reason else ""
+        self.event("info", "start", f"rollback by {visible(ws.actor)}{why}", options=dict(options))
 
     def event(self, level: str, event: str, message: str, **fields: object) -> None:
-        """Write a record to the run log; a full disk drops it."""
+        """Write a record to the run log and the events, and to the service log when it begins, ends or warns.
+
+        A full disk drops it; a database that does not take it is not asked again.
+        """
+        message = message.encode("utf-8", "backslashreplace").decode()  # half characters cannot be stored
         self.log.write(level, "rollback", event, message, self.run_id, fields)
+        if event in _FOR_ALL or LEVELS.index(level) >= LEVELS.index("warning"):
+            self._service.write(level, "rollback", event, message, self.run_id, fields)
+        if self._connection is not None and not self._is_deaf:
+            self._untold.append((clock.now(), level, event, message, fields))
+            if event != "restore":  # between those the live file is exchanged: nothing is waited for
+                self._tell()
+
+    def _tell(self) -> None:
+        """Give the database the events it has not got yet."""
+        untold, self._untold = self._untold, []
+        if self._connection is None:
+            return
+        try:
+            for at, level, event, message, fields in untold:
+                add_event(self._connection, level, "rollback", event, message, run_id=self.run_id, fields=fields, at=at)
+        except (sqlite3.Error, TypeError, ValueError):
+            self._is_deaf = True
 
     def note(self, what: str, **facts: object) -> None:
         """Write a record to the journal, if there is one; without it the rollback goes on and says so."""
-        self.event("info", str(facts.get("state", what)), f"{what} {facts.get('state', '')}".rstrip(), **facts)
+        self.event("info", what, _sentence(what, facts), **facts)
         if self._journal is None:
             return
         try:
@@ -99,12 +132,31 @@ class Records:
         except OSError as error:
             self.warnings.append(f"the history cannot be written: {error.strerror}")
 
-    def end(self, state: str, code: int, sentence: str, summary: Mapping[str, object]) -> None:
-        """Bring journal, log and row to their end; only the first call counts."""
+    def end(
+        self,
+        state: str,
+        code: int,
+        sentence: str,
+        summary: Mapping[str, object],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Bring journal, logs, events and row to their end; only the first call counts.
+
+        Args:
+            state: How it ended, in a word.
+            code: The exit code.
+            sentence: How it ended, for people.
+            summary: The same as data.
+            warnings: What a person should know; each becomes a record of its own.
+        """
         if self._ended:
             return
         self._ended = True
-        self.event("info" if code == 0 else "error", "end", sentence, state=state, exit_code=code, **summary)
+        for warning in dict.fromkeys(warnings):
+            self.event("warning", "warning", warning)
+        target = str(summary.get("target") or "")
+        told = f"rollback {state}: {sentence}" + (f" ({visible(target)})" if target else "")
+        self.event("info" if code == 0 else "error", "end", told, state=state, exit_code=code, **summary)
         if self._journal is not None:
             with contextlib.suppress(OSError):
                 self._journal.note("end", state=state, exit_code=code, reason=sentence)
@@ -119,6 +171,7 @@ class Records:
     def leave_open(self) -> None:
         """Close the files without an end: the next start brings the journal to rest."""
         self._ended = True
+        self._tell()
         if self._journal is not None:
             self._journal.close()
         if self._connection is not None:
@@ -183,3 +236,17 @@ class Records:
         journal, self._journal = getattr(self, "_journal", None), None
         if journal is not None:
             journal.close()
+
+
+def _sentence(what: str, facts: Mapping[str, object]) -> str:
+    """A record of the journal in words."""
+    state = str(facts.get("state", ""))
+    if what == "step":
+        reason = str(facts.get("reason") or "")
+        return visible(f"{facts.get('step', '')}: {state}" + (f", {reason}" if reason else ""))
+    if what == "restore" and state == "kept":
+        name = str(facts.get("emergency") or "").rpartition("/")[2]
+        return f"what was live is kept as {visible(name)}" if name else "nothing was live before"
+    if what == "restore":
+        return _RESTORING.get(state, state)
+    return f"{what} {state}".rstrip()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import EnvironmentFailed, Held, MobiusError
+from mobius_tui.logs import JsonLog
 from mobius_tui.recovery.atomic import ABSENT, sweep_leftovers
 from mobius_tui.recovery.backup_files import EMERGENCY
 from mobius_tui.recovery.backup_marks import sweep
@@ -31,6 +33,9 @@ PROOF_ENDING = ".proof"
 
 CUT_OFF = "its process was cut off"
 """Why an operation is settled by a later start."""
+
+_BUSY_MS = 500
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def recover(ws: Workspace, say: Say, *, locked: bool = False, other: Path | None = None) -> list[Settled]:
@@ -131,20 +136,44 @@ def _settle(ws: Workspace, path: Path, say: Say, live: Path) -> Settled | None:
         path.unlink()
         say(f"{visible(run_of(path))} was cut off before it began; nothing was changed")
         return None
-    shown = visible(run_of(path))
+    run, shown = run_of(path), visible(run_of(path))
+    told: list[str] = []
+
+    def tell(text: str, of_run: str = "") -> None:
+        say(text)
+        told.append(of_run or text)
+
     if reading.problem == "corrupt" or published:
         shutil.copyfile(path, path.with_name(f"{path.name}.corrupt"))
-        say(f"the journal of {shown} is corrupt after {len(reading.records)} records; going by the files' hashes")
+        tell(f"the journal of {shown} is corrupt after {len(reading.records)} records; going by the files' hashes")
     journal = Journal.resume(path)
     try:
         if reading.problem == "corrupt" or published:
             journal.note("corrupt", records=len(reading.records))
-        settled = settle(ws, journal, say=say, live=live)
-        say(f"{shown} was cut off: {settled.sentence}")
-        close_run(ws, journal, settled, say=say)
+        settled = settle(ws, journal, say=tell, live=live)
+        tell(f"{shown} was cut off: {settled.sentence}", f"was cut off: {settled.sentence}")
+        close_run(ws, journal, settled, say=tell)
     finally:
         journal.close()
+        _keep_told(ws, run, told)
     return settled
+
+
+def _keep_told(ws: Workspace, run: str, told: Sequence[str]) -> None:
+    """Write what a recovery did where that run is looked up: into its own log and into the events, as far as may be."""
+    from mobius_tui.store.database import open_database
+    from mobius_tui.store.events import add_event
+
+    if not _PLAIN_NAME.fullmatch(run):
+        return
+    log = JsonLog(ws.logs / f"{run}.log", within=ws.root)
+    for text in told:
+        log.write("warning", "recovery", "recovery", text, run)
+    with contextlib.suppress(sqlite3.Error, MobiusError, OSError, ValueError):
+        if told and _has_database(ws):
+            with contextlib.closing(open_database(ws.database, busy_ms=_BUSY_MS)) as connection:
+                for text in told:
+                    add_event(connection, "warning", "recovery", "recovery", text, run_id=run)
 
 
 def settle(ws: Workspace, journal: Journal, *, say: Say, reason: str = CUT_OFF, live: Path | None = None) -> Settled:
@@ -258,15 +287,13 @@ def _backup_of(journal: Journal) -> str:
 
 def _close_row(ws: Workspace, settled: Settled, code: int) -> None:
     """End the run's row when its process is gone; a database that is missing, locked or broken is left alone."""
-    from mobius_tui.store.database import open_database, open_for_reading
+    from mobius_tui.store.database import open_database
     from mobius_tui.store.jobs import finish_job, list_jobs
 
     with contextlib.suppress(sqlite3.Error, MobiusError, OSError):
-        reader = open_for_reading(ws.database)
-        if reader is None:
+        if not _has_database(ws):
             return
-        reader.close()
-        connection = open_database(ws.database, busy_ms=500)
+        connection = open_database(ws.database, busy_ms=_BUSY_MS)
         try:
             for job in list_jobs(connection, active_only=True):
                 if job.run_id == settled.run and job.state == "interrupted":
@@ -274,6 +301,16 @@ def _close_row(ws: Workspace, settled: Settled, code: int) -> None:
                     finish_job(connection, job.id, state, code, f"{CUT_OFF}: {settled.sentence}", job.summary)
         finally:
             connection.close()
+
+
+def _has_database(ws: Workspace) -> bool:
+    """Whether there is a database of this version: none is made, and none upgraded, by a recovery."""
+    from mobius_tui.store.database import open_for_reading
+
+    reader = open_for_reading(ws.database)
+    if reader is not None:
+        reader.close()
+    return reader is not None
 
 
 def _sweep(ws: Workspace, folder: Path) -> None:

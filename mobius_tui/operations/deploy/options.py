@@ -68,7 +68,8 @@ class StepState:
     """One row of a deploy's table as people see it.
 
     Attributes:
-        state: ``waiting``, ``running``, ``done``, ``failed``, ``undone`` or ``skipped``.
+        state: ``waiting``, ``running``, ``done``, ``warning`` (done, and something in it went wrong that stops
+            nothing), ``failed``, ``undone``, ``skipped`` or ``again``.
         began: Seconds since the epoch; None before it began.
         ended: Seconds since the epoch; None before it ended.
         reason: What it found or why it failed, in words.

@@ -207,7 +207,9 @@ def _run_hook(course: Course, row: StepState, moment: str) -> None:
     row.reason = result.sentence or "none is set"
     if result.stops:
         raise ProcessingFailed(f"the required hook {moment} failed: {result.sentence}")
-    if not result.ran:
+    if not result.ok:
+        row.state = "warning"
+    elif not result.ran:
         row.state = "skipped"
 
 
@@ -339,15 +341,16 @@ def keep_what_was_found(course: Course) -> None:
         )
 
 
-def clean_up_backups(course: Course) -> str:
+def clean_up_backups(course: Course, row: StepState) -> None:
     """Remove the backups that no rule keeps; a failure is told, never the deploy's."""
     try:
         decisions = clean_backups(course.ws, dry_run=False, retention_days=course.options.retention_days)
     except (MobiusError, OSError) as error:
         course.say(f"old backups could not be cleaned: {error}", "warning")
-        return "backups not cleaned"
+        row.state, row.reason = "warning", f"backups not cleaned: {visible(str(error))}"
+        return
     removed = sum(not decision.keep for decision in decisions)
-    return f"{counted(removed, 'backup')} removed, {len(decisions) - removed} kept"
+    row.reason = f"{counted(removed, 'backup')} removed, {len(decisions) - removed} kept"
 
 
 STEPS: tuple[Step, ...] = (

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 
+NEXT = ". Next: "
+"""Stands in a whole sentence between what happened and what to do next."""
+
 
 class MobiusError(Exception):
     """A failure said to a person: what happened, where, and what to do next.
@@ -25,7 +28,7 @@ class MobiusError(Exception):
 
     def __str__(self) -> str:
         place = f" ({self.where})" if self.where else ""
-        advice = f". Next: {self.fix}" if self.fix else ""
+        advice = f"{NEXT}{self.fix}" if self.fix else ""
         return f"{self.what}{place}{advice}"
 
 

@@ -164,7 +164,7 @@ class StoreProgress:
             wanted, who = self._wait_paused(who)
         if wanted == "cancel":
             self._write()
-            raise Cancelled(f"cancelled by {who}", fix="start it again; finished images are not decoded twice")
+            raise Cancelled(f"cancelled by {who}", fix=self._again())
 
     def ask(self, question: str, patience_s: float) -> bool:
         """Pause with a question in view until somebody resumes or cancels the job, or the patience ends."""
@@ -189,6 +189,13 @@ class StoreProgress:
             raise Cancelled(f"cancelled by {who}: {question}")
         self.event("info", "answered", f"accepted by {who}: {question}")
         return True
+
+    def _again(self) -> str:
+        """What to do after a cancellation; of a deploy, images are spoken of only where any were decoded."""
+        kept = "finished images are not decoded twice"
+        if self._job.kind != "deploy":
+            return f"start it again; {kept}"
+        return "`mobius deploy` starts another one" + (f"; {kept}" if self._counts.decoded else "")
 
     def flush(self) -> None:
         """Write the state now."""

@@ -11,7 +11,7 @@ import sqlite3
 import time
 from dataclasses import replace
 
-from mobius_tui.errors import EnvironmentFailed, MobiusError, ProcessingFailed, Terminated, exit_code_of
+from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, ProcessingFailed, Terminated, exit_code_of
 from mobius_tui.operations.deploy.course import Again, Course, Surroundings
 from mobius_tui.operations.deploy.options import DeployOptions, DeploySummary, StepState
 from mobius_tui.operations.deploy.steps import STEPS, Step, clean_up_backups, keep_what_was_found
@@ -87,7 +87,11 @@ def _wait_for_time(options: DeployOptions, progress: Progress, around: Surroundi
         return
     progress.phase(f"waiting until {clock.iso(options.at)}")
     while clock.now() < options.at:
-        progress.checkpoint()
+        try:
+            progress.checkpoint()
+        except Cancelled as cancelled:
+            cancelled.what = f"{cancelled.what} before it began; nothing was changed"
+            raise
         around.sleep(min(1.0, max(0.0, options.at - clock.now())))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mobius_tui.cli import interrupts
-from mobius_tui.cli.output import tell_wrapped
+from mobius_tui.cli.output import tell, tell_wrapped
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
 
@@ -100,7 +100,7 @@ class Call:
             return
         from mobius_tui.rollback.recover import recover
 
-        recover(ws, lambda text: tell_wrapped(f"recovery: {text}", "warn"))
+        recover(ws, tell_recovery)
 
     def open_quietly(self) -> Workspace:
         """The workspace, opened leniently; the caller shows its warnings itself."""
@@ -112,6 +112,26 @@ class Call:
         """Talk on stderr, unless it is to be quiet."""
         if not self.quiet:
             tell_wrapped(text, style)
+
+
+def tell_recovery(text: str) -> None:
+    """Say what a recovery found and did; a hook that ended well is no warning."""
+    well = text.startswith("hook ") and " ended well " in text
+    tell_wrapped(f"recovery: {text}", "" if well else "warn")
+
+
+def needs_verb(ctx: click.Context) -> None:
+    """For a group of verbs: without one of them its help, on stderr, and a usage error.
+
+    Raises:
+        click.UsageError: No verb was given.
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    assert isinstance(ctx.command, click.Group)
+    for line in ctx.get_help().splitlines():
+        tell(line)
+    raise click.UsageError(f"a verb is missing: {', '.join(ctx.command.list_commands(ctx))}", ctx)
 
 
 def takes_common_options(function: _F) -> _F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 
@@ -9,6 +10,9 @@ from mobius_tui.text import visible
 
 WIDTH = 80
 """Columns that everything fits in when the terminal does not say."""
+
+UNCUT = 10_000
+"""Columns of what is no screen: nothing is cut or wrapped for it."""
 
 GAP = "  "
 _CUT = "~"
@@ -95,28 +99,92 @@ def table(
 def labelled(
     pairs: Sequence[tuple[str, str]], *, width: int = WIDTH, keep_end: Sequence[str] = ()
 ) -> list[str]:  # fmt: skip
-    """Lines of a label and its value, the values in one column.
+    """Lines of a label and its value, the values in one column; a long value goes on below its start.
 
     Args:
         pairs: Labels and values.
         width: Columns.
-        keep_end: Labels whose long values are cut at the start, for paths.
+        keep_end: Labels whose long values are cut at the start instead, for paths that only remind.
 
     Returns:
-        A line a pair.
+        A line or more a pair.
     """
+    return [line for _, line in with_labels(pairs, width=width, keep_end=keep_end)]
+
+
+def with_labels(
+    pairs: Sequence[tuple[str, str]], *, width: int = WIDTH, keep_end: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """The same lines, each after the label that it belongs to."""
     if not pairs:
         return []
     first = max(columns_of(label) for label, _ in pairs) + len(GAP)
     room = max(8, width - first)
-    return [(padded(label, first) + fitted(value, room, keep_end=label in keep_end)).rstrip() for label, value in pairs]
+    lines = []
+    for label, value in pairs:
+        fits = label in keep_end or columns_of(visible(value)) <= room
+        parts = [fitted(value, room, keep_end=True)] if fits else wrapped(value, width=room)
+        for number, part in enumerate(parts):
+            lines.append((label, (padded("" if number else label, first) + part).rstrip()))
+    return lines
+
+
+def hanging(head: str, text: str, *, width: int = WIDTH) -> list[str]:
+    """A head and a text whose further lines stand below its start; below the head where there is little room.
+
+    Args:
+        head: Shown as it is, with the spaces after it.
+        text: Outside text.
+        width: Columns.
+
+    Returns:
+        Lines.
+    """
+    indent = columns_of(head)
+    if columns_of(visible(text)) <= width - indent:
+        return [f"{head}{visible(text)}".rstrip()]
+    if width - indent < width // 3:
+        return [head.rstrip(), *wrapped(text, indent="    ", width=width)]
+    first, *rest = wrapped(text, width=width - indent)
+    return [f"{head}{first}", *(" " * indent + line for line in rest)]
 
 
 def wrapped(text: str, *, indent: str = "", width: int = WIDTH) -> list[str]:
-    """Outside text made visible and broken at spaces into lines of a width."""
-    import textwrap
+    """Outside text made visible and broken at spaces into lines of a width, each indented as its start is.
 
-    return textwrap.wrap(
-        visible(text), width, initial_indent=indent, subsequent_indent=indent, break_long_words=True,
-        break_on_hyphens=False,
-    ) or [""]  # fmt: skip
+    Args:
+        text: Anything.
+        indent: What every line begins with, besides the text's own spaces.
+        width: Columns; a word that is longer is broken, after a slash if it can be.
+
+    Returns:
+        Lines; one empty one for an empty text.
+    """
+    shown = visible(text)
+    if shown.strip():
+        indent += shown[: min(len(shown) - len(shown.lstrip(" ")), max(0, width // 2 - len(indent)))]
+    room = max(1, width - len(indent))
+    lines: list[str] = []
+    line = ""
+    for piece in re.findall(r"\s*\S+", shown):
+        if line and columns_of(line) + columns_of(piece) > room:
+            lines.append(line)
+            line = ""
+        line += piece if line else piece.lstrip()
+        while columns_of(line) > room:
+            start = _first_columns(line, room)
+            slash = start.rfind("/") + 1
+            start = start[:slash] if slash > len(start) // 2 else start
+            lines.append(start)
+            line = line[len(start) :]
+    return [indent + each for each in ([*lines, line] if line else lines)] or [""]
+
+
+def _first_columns(text: str, room: int) -> str:
+    """As much of a text as so many columns hold, one character at least."""
+    taken = 0
+    for at, character in enumerate(text):
+        taken += _columns_of_one(character)
+        if taken > room:
+            return text[: max(1, at)]
+    return text

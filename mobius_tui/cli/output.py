@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import IO, Any
 
-from mobius_tui.cli.layout import WIDTH, wrapped
+from mobius_tui.cli.layout import UNCUT, WIDTH, wrapped
 from mobius_tui.text import visible
 
 _COLOURS = {"good": "32", "bad": "31", "warn": "33", "title": "1", "dim": "2"}
@@ -84,13 +84,26 @@ def has_colours(stream: IO[str]) -> bool:
 
 
 def screen_width() -> int:
-    """Columns to write in: ``COLUMNS``, else the terminal's, from 40 to 200; 80 when there is none."""
+    """Columns to talk in: ``COLUMNS``, else the terminal's, from 40 to 200; 80 when there is none."""
     for stream in (sys.stdout, sys.stderr):
         if is_terminal(stream):
-            asked = os.environ.get("COLUMNS", "")
             with contextlib.suppress(OSError, ValueError):
-                return max(40, min(200, int(asked) if asked.isdigit() else os.get_terminal_size(stream.fileno())[0]))
+                return max(40, min(200, _asked_columns() or os.get_terminal_size(stream.fileno())[0]))
     return WIDTH
+
+
+def data_width() -> int:
+    """Columns for data on stdout: ``COLUMNS``, else the terminal's, 40 or more; without both nothing has to be cut."""
+    asked = _asked_columns()
+    if asked:
+        return max(40, min(UNCUT, asked))
+    return screen_width() if is_terminal(sys.stdout) else UNCUT
+
+
+def _asked_columns() -> int:
+    """What ``COLUMNS`` asks for; 0 for nothing."""
+    asked = os.environ.get("COLUMNS", "")
+    return int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 10 else 0
 
 
 def flush(stream: IO[str]) -> None:

@@ -313,7 +313,7 @@ def clean_backups(
     if dry_run:
         return decisions
     done = {id(each): _remove(ws, each) for each in reversed(decisions) if not each.keep}
-    removed = [_named(each.backup) for each in decisions if id(each) in done and not done[id(each)].keep]
+    removed = [named(each.backup) for each in decisions if id(each) in done and not done[id(each)].keep]
     if removed:
         with contextlib.suppress(OSError):  # a full disk must not keep anybody from making room
             note_act(ws.state, "backup clean", ws.actor, details={"removed": removed})
@@ -338,7 +338,8 @@ def _remove(ws: Workspace, decision: Decision) -> Decision:
     return decision
 
 
-def _named(backup: Backup) -> str:
+def named(backup: Backup) -> str:
+    """A backup's name as every verb takes it: an emergency copy is ``emergency/NAME``."""
     return f"{EMERGENCY}/{backup.name}" if backup.emergency else backup.name
 
 
@@ -356,7 +357,7 @@ def facts_of(decision: Decision) -> Mapping[str, object]:
 def facts_of_backup(backup: Backup) -> dict[str, object]:
     """A backup as plain data, for JSON; times in UTC, ISO 8601."""
     return {
-        "name": _named(backup),
+        "name": named(backup),
         "path": str(backup.path),
         "kind": backup.kind,
         "at": clock.iso(backup.at),

@@ -90,7 +90,7 @@ def _decided(backup: Backup, now: float, days: float, ranks: Sequence[str], need
     until = backup.at + days * _DAY_S
     young = now < until
     if young:
-        why.append(f"younger than {_days(days)}, until {clock.iso(until)[:10]}")
+        why.append(f"younger than {_days(days)}, at least until {clock.iso(until)[:10]}")
     if why:
         return Decision(backup, True, ", ".join(why), until if young and len(why) == 1 else None)
     state = "" if backup.state in {"verified", "unverified"} else f"{backup.state}, "

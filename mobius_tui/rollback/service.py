@@ -64,4 +64,7 @@ class Service:
         except (MobiusError, OSError) as error:
             return f"the worker ran before and does not run now: {visible(str(error))}", False
         health = self._wait(self._ws, HEALTHY_S)
-        return f"the worker was restarted: {health.status}, {visible(health.sentence)}", health.answers
+        said = visible(health.sentence)
+        if not said.startswith(health.status):  # an answer's own sentence begins with it
+            said = f"{health.status}, {said}" if said else health.status
+        return f"the worker was restarted: {said}", health.answers

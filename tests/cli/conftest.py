@@ -21,6 +21,7 @@ def _own_surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
     for name in [name for name in os.environ if name.startswith("MOBIUS_") or name.endswith("_DIR")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("MOBIUS_PORT", "0")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)

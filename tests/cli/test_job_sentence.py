@@ -20,7 +20,7 @@ ROW = {
     [
         ({}, "running, hashing, 90/360 25%, 12/s, 22 s left, for ada"),
         ({"rate": 0.31}, "running, hashing, 90/360 25%, 0.3/s, 22 s left, for ada"),
-        ({"rate": None, "eta_s": None}, "running, hashing, 90/360 25%, time left -, for ada"),
+        ({"rate": None, "eta_s": None}, "running, hashing, 90/360 25%, for ada"),
         ({"wanted": "pause", "wanted_by": "bert"}, "running, bert asked to pause, hashing"),
         ({"wanted": "cancel", "wanted_by": "bert"}, "running, bert asked to cancel, hashing"),
         ({"state": "paused", "wanted": "pause", "wanted_by": "bert"}, "paused by bert, hashing, 90/360 25%, for ada"),

@@ -48,7 +48,7 @@ def test_younger_than_the_retention_is_kept_with_its_end() -> None:
     assert one.keep and "younger than 30 days" in one.reason
     for each in judged([*old(7, 0.1), *old(3, 29.5)])[8:]:
         assert each.keep and each.until == pytest.approx(each.backup.at + 30 * DAY)
-        assert each.reason == f"younger than 30 days, until {clock.iso(each.until)[:10]}"
+        assert each.reason == f"younger than 30 days, at least until {clock.iso(each.until)[:10]}"
     assert [each.keep for each in judged([*old(7, 0.1), *old(3, 30.1)])[8:]] == [False, False]
 
 

@@ -44,7 +44,9 @@ def test_a_worker_that_ran_is_restarted_and_asked(ws: Workspace, running: list[s
     service = Service(ws, {}, None, wait=lambda *_: Health(status, sentence="as said"))
     said, healthy = service.restart(lambda _: None)
     assert running == ["running", "stop", "start"]
-    assert healthy is well and status in said
+    assert healthy is well and said == f"the worker was restarted: {status}, as said"
+    service = Service(ws, {}, None, wait=lambda *_: Health(status, sentence=f"{status}: why"))
+    assert service.restart(lambda _: None)[0] == f"the worker was restarted: {status}: why"
 
 
 def test_a_worker_that_does_not_start_again_is_exit_2_and_the_catalogue_is_restored(

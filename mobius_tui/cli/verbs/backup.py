@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import fitted, padded, wrapped
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.call import Call, needs_verb, takes_common_options
+from mobius_tui.cli.layout import padded, wrapped
+from mobius_tui.cli.output import data_width, flush, show, show_json
 from mobius_tui.cli.progress_line import progress_line
 from mobius_tui.errors import BadInput, EnvironmentFailed, ProcessingFailed
 from mobius_tui.operations.backup import (
@@ -22,6 +23,7 @@ from mobius_tui.operations.backup import (
     facts_of_backup,
     judge_backups,
     known_backups,
+    named,
     pin_backup,
 )
 from mobius_tui.operations.progress import Counts, Tick
@@ -43,10 +45,12 @@ _MARKS = {
 _STYLES = {"verified": "", "unverified": "warn"}
 
 
-@click.group("backup")
+@click.group("backup", invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @takes_common_options
-def backup() -> None:
+@click.pass_context
+def backup(ctx: click.Context) -> None:
     """Make, verify, list, clean and restore backups."""
+    needs_verb(ctx)
 
 
 @backup.command("create")
@@ -181,7 +185,7 @@ def list_(call: Call, emergency: bool) -> int:
         return 0
     now = clock.now()
     for decision in decisions:
-        for line, style in _listed(decision, now, screen_width()):
+        for line, style in _listed(decision, now, data_width()):
             show(line, style)
     if not decisions:
         call.say("no emergency copy" if emergency else "no backup yet; `mobius backup create` makes one")
@@ -194,7 +198,7 @@ def _listed(decision: Decision, now: float, width: int) -> list[tuple[str, str]]
     verified = "never verified" if one.verified_at is None else f"verified {age_of(one.verified_at, now)} ago"
     state = verified if one.state == "verified" else _MARKS.get(one.state, one.state)
     first = [
-        padded(one.name, 33),
+        padded(named(one), 43 if one.emergency else 33),
         padded(human_bytes(one.size), 7, right=True),
         f"{age_of(one.at, now)} old".rjust(8),
         state,
@@ -204,7 +208,7 @@ def _listed(decision: Decision, now: float, width: int) -> list[tuple[str, str]]
     second = f"{one.reason or '-'} ({one.who or '-'}); {fate}"
     style = _STYLES.get(one.state, "bad")
     rest = [(line, "dim") for line in wrapped(second, indent="    ", width=width)]
-    return [(fitted("  ".join(first), width), style), *rest]
+    return [(line, style) for line in wrapped("  ".join(first), width=width)] + rest
 
 
 def age_of(then: float, now: float) -> str:
@@ -237,12 +241,16 @@ def clean(call: Call, older_than: float | None, dry_run: bool) -> int:
         show_json({"dry_run": dry_run, "decisions": [facts_of(decision) for decision in decisions]})
     else:
         words = ("keep", "would go" if dry_run else "removed")
-        for each in decisions:
-            show(f"{words[not each.keep]:<8}  {'emergency/' if each.backup.emergency else ''}{each.backup.name}")
-            for line in wrapped(each.reason, indent=" " * 10, width=screen_width()):
-                show(line, "dim")
         freed = human_bytes(sum(each.backup.size for each in gone))
-        call.say(f"{counted(len(gone), 'backup')}, {freed} {'would go' if dry_run else 'removed'}")
+        summary = f"{counted(len(gone), 'backup')}, {freed} {words[1]}; {len(decisions) - len(gone):,} kept"
+        call.say(f"{summary}:" if decisions else "no backup yet, nothing to clean")
+        for each in decisions:
+            show(f"{words[not each.keep]:<8}  {named(each.backup)}")
+            for line in wrapped(each.reason, indent=" " * 10, width=data_width()):
+                show(line, "dim")
+        if len(decisions) > _NAMED // 2:  # the first one has left the screen
+            flush(sys.stdout)
+            call.say(summary)
     failed = [each for each in decisions if each.failed]
     if failed:
         raise EnvironmentFailed(

@@ -9,7 +9,7 @@ import click
 
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import fitted, labelled
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.cli.progress_line import progress_line
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.check import CheckResult, check_catalogue
@@ -43,7 +43,7 @@ def check(call: Call, catalogue: str | None) -> int:
     if call.json:
         show_json(result.to_json())
     else:
-        for line, style in check_lines(result, screen_width(), None if call.verbose else SHOWN):
+        for line, style in check_lines(result, data_width(), None if call.verbose else SHOWN):
             show(line, style)
     return 0
 

@@ -16,7 +16,7 @@ import click
 
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import fitted, table
-from mobius_tui.cli.output import is_terminal, screen_width, show, show_json, tell_raw
+from mobius_tui.cli.output import data_width, is_terminal, show, show_json, tell_raw
 from mobius_tui.cli.verbs.console import has_terminal
 from mobius_tui.cli.verbs.migrate import run_to_end, summary_lines
 from mobius_tui.errors import BadInput
@@ -92,7 +92,7 @@ def _as_text(call: Call, ws: Workspace, facts: DemoFacts) -> int:
     if call.json:
         show_json(_facts(ws, job.run_id, job.summary, facts, pairs))
         return 0
-    width = screen_width()
+    width = data_width()
     show(fitted(f"demo workspace {ws.root}", width), "title")
     for line in summary_lines(job.summary, width):
         show(line)

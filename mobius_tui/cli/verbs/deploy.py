@@ -15,11 +15,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mobius_tui.cli import interrupts
-from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import labelled, wrapped
-from mobius_tui.cli.output import flush, is_terminal, screen_width, show, show_json, tell, tell_raw
+from mobius_tui.cli.call import Call, takes_common_options, tell_recovery
+from mobius_tui.cli.layout import UNCUT, hanging, labelled, wrapped
+from mobius_tui.cli.output import (
+    data_width,
+    flush,
+    is_terminal,
+    screen_width,
+    show,
+    show_json,
+    tell,
+    tell_raw,
+    tell_wrapped,
+)
 from mobius_tui.cli.step_lines import StepPrinter
-from mobius_tui.errors import BadInput, Cancelled, EnvironmentFailed, MobiusError, TimeLimit
+from mobius_tui.errors import NEXT, BadInput, Cancelled, EnvironmentFailed, MobiusError, TimeLimit
 from mobius_tui.operations.asking import ask_job
 from mobius_tui.operations.deploy.launch import (
     abandoned_words,
@@ -31,6 +41,7 @@ from mobius_tui.operations.deploy.launch import (
 )
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.window import parse_time
+from mobius_tui.operations.run_steps import steps_of_summary, warnings_of
 from mobius_tui.store.database import open_database, open_for_reading
 from mobius_tui.store.jobs import Job, find_job
 from mobius_tui.system import clock
@@ -41,7 +52,6 @@ if TYPE_CHECKING:
     from mobius_tui.operations.deploy.preflight import Finding
 
 _MOST_DAYS = 36_500
-_LABELS = 16
 
 
 @click.command("deploy")
@@ -159,7 +169,7 @@ def intent_lines(ws: Workspace, options: DeployOptions) -> list[str]:
     ]
     rows += [("takes", options.source)] if options.source is not None else []
     rows += [("reason", options.reason)] if options.reason else []
-    return labelled(rows, width=screen_width(), keep_end=["catalogue", "takes"])
+    return labelled(rows, width=screen_width() if is_terminal(sys.stderr) else UNCUT)
 
 
 def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
@@ -187,7 +197,7 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
     if call.json:
         show_json({"run": job.run_id, "preflight": [asdict(finding) for finding in findings], **job.summary})
         return 0
-    for line in summary_lines(job.summary, screen_width()):
+    for line in summary_lines(job.summary, data_width()):
         show(line)
     call.say("nothing was changed; `mobius deploy` does it")
     return 0
@@ -196,10 +206,8 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
 def _show_finding(finding: Finding) -> None:
     """One finding; on a terminal its sentence hangs below itself."""
     mark, style = {True: ("good", "good"), False: ("bad", "bad"), None: ("unknown", "warn")}[finding.ok]
-    head = f"{mark:<7}  {finding.name:<15}  "
-    room = screen_width() - len(head) if is_terminal(sys.stdout) else 10_000
-    for number, line in enumerate(wrapped(finding.sentence, width=max(20, room))):
-        show(f"{' ' * len(head) if number else head}{line}", style)
+    for line in hanging(f"{mark:<7}  {finding.name:<15}  ", finding.sentence, width=data_width()):
+        show(line, style)
 
 
 def _dry_run_of_file(call: Call, ws: Workspace, source: str, findings: Sequence[Finding]) -> int:
@@ -271,7 +279,10 @@ def _watched(ws: Workspace, job: Job, printer: StepPrinter) -> Job:
 
 def _answer(ws: Workspace, job: Job, question: str) -> None:
     """Ask the person, and let the deploy go on or end."""
-    tell_raw(f"{visible(question)}. Publish it? [y/N] ")
+    *above, last = wrapped(f"{question}. Publish it? [y/N]", width=screen_width() - 6)
+    for line in above:
+        tell(line)
+    tell_raw(f"{last} ")
     yes = sys.stdin.readline().strip().lower() in {"y", "yes"}
     with contextlib.closing(open_database(ws.database)) as connection, contextlib.suppress(BadInput):
         now = find_job(connection, job.id)
@@ -294,15 +305,24 @@ def _ended_by_limit(ws: Workspace, job: Job, printer: StepPrinter) -> Job:
 
 
 class DeployFailed(MobiusError):
-    """A deploy ended otherwise than well.
+    """A deploy ended otherwise than well; what is said to do next is the deploy's own advice, where it has one.
 
     Args:
         job: Its row, which has the exit code and the sentence.
     """
 
     def __init__(self, job: Job) -> None:
-        super().__init__(job.error or f"the deploy {job.state}", fix=f"`mobius report {job.run_id}` collects the facts")
+        what, _, advice = job.error.partition(NEXT)
+        self.advice = advice
+        super().__init__(what or f"the deploy {job.state}", fix=_fix(job, advice))
         self.exit_code = job.exit_code or 2
+
+
+def _fix(job: Job, advice: str) -> str:
+    """One thing to do next: a deploy that somebody ended needs no report of why."""
+    if job.state == "cancelled":
+        return advice or "`mobius deploy` starts another one"
+    return "; ".join(part for part in (advice, f"`mobius report {job.run_id}` collects the facts") if part)
 
 
 def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
@@ -312,7 +332,7 @@ def _tell_end(call: Call, ws: Workspace, job: Job) -> int:
         facts = {"run": job.run_id, "state": job.state, "exit_code": job.exit_code, "error": job.error}
         show_json({**facts, **job.summary})
     elif job.summary.get("outcome"):
-        for line in end_lines(job.summary, screen_width()):
+        for line in end_lines(job.summary, data_width()):
             show(line)
     if job.state == "interrupted":
         raise EnvironmentFailed(
@@ -333,8 +353,8 @@ def _at_rest(ws: Workspace, job: Job) -> Job:
     from mobius_tui.rollback.recover import recover
 
     said = abandoned_words(ws, job)
-    tell("the deploy's process was killed" + (f"; its last words: {said}" if said else ""), "warn")
-    recover(ws, lambda text: tell(f"recovery: {text}", "warn"))
+    tell_wrapped("the deploy's process was killed" + (f"; its last words: {said}" if said else ""), "warn")
+    recover(ws, tell_recovery)
     with contextlib.closing(open_database(ws.database)) as connection:
         return find_job(connection, job.id)
 
@@ -359,8 +379,7 @@ def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         return f"{value:,}" if isinstance(value, int) else "-"
 
     rows = [("outcome", str(summary["outcome"]))]
-    for number, line in enumerate(wrapped(str(summary.get("reason") or ""), width=max(20, width - _LABELS))):
-        rows += [("" if number else "why", line)] if line else []
+    rows += [("why", str(summary["reason"]))] if summary.get("reason") else []
     before, after = short("before"), short("after")
     rows.append(("catalogue", f"{before} -> {after}" if before != after else f"{after}, unchanged"))
     rows.append(("with dHash", f"{count('with_dhash_before')} -> {count('with_dhash_after')} of {count('images')}"))
@@ -370,6 +389,7 @@ def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         rows.append(("emergency copy", "/".join(str(summary["emergency"]).split("/")[-2:])))
     if isinstance(summary.get("rounds"), int) and summary["rounds"] > 1:
         rows.append(("rounds", f"{summary['rounds']} (others wrote the catalogue meanwhile)"))
+    rows += [("warning", sentence) for sentence in warnings_of(steps_of_summary(summary))]
     elapsed = summary.get("elapsed_s")
     rows.append(("elapsed", human_seconds(elapsed) if isinstance(elapsed, int | float) else "-"))
     return labelled(rows, width=width)
@@ -388,5 +408,5 @@ def _be_the_deploy(call: Call, job_id: int) -> int:
     if job.state == "done":
         return 0
     failed = DeployFailed(job)
-    failed.fix = ""
+    failed.fix = failed.advice
     raise failed

@@ -9,13 +9,13 @@ import click
 
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import GAP, wrapped
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.operations.doctor import examine, is_usable
 from mobius_tui.operations.machine import Finding
 
 _STYLES = {"ok": "", "note": "", "warning": "warn", "problem": "bad"}
-_FIRST = 20
+_FIRST = 21
 
 
 @click.command("doctor")
@@ -39,7 +39,7 @@ def doctor(call: Call, bundle: bool) -> int:
         for found in findings:
             if call.quiet and found.state in {"ok", "note"}:
                 continue
-            for line in finding_lines(found, screen_width()):
+            for line in finding_lines(found, data_width()):
                 show(line, _STYLES[found.state])
         if archive is not None:
             show(str(archive))

@@ -9,7 +9,7 @@ import click
 
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
-from mobius_tui.cli.output import screen_width, show, show_json, tell_wrapped
+from mobius_tui.cli.output import data_width, show, show_json, tell_wrapped
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
 from mobius_tui.fingerprint.dhash import hex_of
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile
@@ -47,7 +47,7 @@ def hash_files(call: Call, files: tuple[str, ...], fast: bool) -> int:
             facts["pair"] = None if pair is None else asdict(pair)
         show_json(facts)
     else:
-        width = screen_width()
+        width = data_width()
         for name, outcome in zip(files, outcomes, strict=True):
             if outcome.dhash is not None:
                 for line in labelled(_facts(name, outcome), width=width, keep_end=["file"]):

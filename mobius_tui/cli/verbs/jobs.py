@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import fitted, table
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.layout import UNCUT, fitted, table
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.cli.verbs.status import job_sentence
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.asking import ask_job
@@ -45,9 +45,11 @@ def jobs(call: Call, every: bool, limit: int) -> int:
     if not found:
         call.say("no operation was ever started here" if every else "nothing is running (`mobius jobs --all`)")
         return 0
-    rows = [(str(job.id), job.kind, _when(job), fitted(job.requested_by, NAME_WIDTH), _how(job)) for job in found]
+    width = data_width()
+    name = width if width == UNCUT else NAME_WIDTH
+    rows = [(str(job.id), job.kind, _when(job), fitted(job.requested_by, name), _how(job)) for job in found]
     heads = ("id", "kind", "started", "for", "state")
-    for line in table(rows, heads=heads, right=[0], cut_end=True, width=screen_width()):
+    for line in table(rows, heads=heads, right=[0], cut_end=True, width=width):
         show(line)
     return 0
 

@@ -14,7 +14,7 @@ import click
 from mobius_tui.cli import interrupts
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.cli.progress_line import progress_line
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.operations.options import MigrateOptions, default_options
@@ -68,7 +68,7 @@ def migrate(call: Call, /, **given: Any) -> int:
     if call.json:
         show_json({"run": job.run_id, **job.summary})
     else:
-        for line in summary_lines(job.summary, screen_width()):
+        for line in summary_lines(job.summary, data_width(), ws.catalogue):
             show(line)
         _say_next(call, job.summary)
     return 0
@@ -177,18 +177,19 @@ def _failure_of(job: Job, options: MigrateOptions) -> MobiusError:
     return JobFailed(job)
 
 
-def summary_lines(summary: Mapping[str, Any], width: int) -> list[str]:
+def summary_lines(summary: Mapping[str, Any], width: int, live: Path | None = None) -> list[str]:
     """The block a migration ends with.
 
     Args:
         summary: ``MigrationSummary.to_json()``.
         width: Columns.
+        live: The live catalogue, to say of another file that it is not that; None says nothing of it.
 
     Returns:
         Lines.
     """
     rate = summary.get("rate")
-    rows = [("mode", str(summary["mode"]))]
+    rows = [("mode", _mode(summary, live))]
     rows += [(name.replace("_", " "), f"{summary[name]:,}") for name in COUNTS]
     rows.append(("rate", "- (nothing had to be decoded)" if rate is None else f"{rate:,.1f} images/s"))
     rows.append(("elapsed", human_seconds(summary["elapsed_s"])))
@@ -203,7 +204,15 @@ def summary_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         for label, name in (("report" if report else "catalogue", "output"), ("backup", "backup"), ("export", "export"))
         if summary.get(name)
     ]
-    return labelled(rows, width=width, keep_end=["report", "catalogue", "export"])
+    return labelled(rows, width=width)
+
+
+def _mode(summary: Mapping[str, Any], live: Path | None) -> str:
+    """LIVE or DRY RUN; of a run that wrote another file also that."""
+    mode, output = str(summary["mode"]), summary.get("output")
+    if mode == "DRY RUN" or live is None or not output or os.path.realpath(str(output)) == os.path.realpath(live):
+        return mode
+    return f"{mode} (to {Path(str(output)).name}, the live catalogue is untouched)"
 
 
 def _say_next(call: Call, summary: Mapping[str, Any]) -> None:

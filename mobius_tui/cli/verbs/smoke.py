@@ -5,11 +5,10 @@ from __future__ import annotations
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import wrapped
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.layout import hanging
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.errors import EnvironmentFailed, ProcessingFailed
 from mobius_tui.operations.smoke import Check, SmokeReport, run_smoke
-from mobius_tui.text import visible
 
 
 @click.command("smoke")
@@ -55,11 +54,9 @@ def _silent(_: Check) -> None:
 
 def _shown(check: Check) -> None:
     mark = "passed" if check.ok else "FAILED"
-    lines = wrapped(
-        f"{mark}  {check.name:<16}  {check.seconds:6.2f} s  {visible(check.sentence)}", width=screen_width()
-    )
-    for number, line in enumerate(lines):
-        show(line if not number else f"        {line}", "" if check.ok else "bad")
+    head = f"{mark}  {check.name:<16}  {check.seconds:6.2f} s  "
+    for line in hanging(head, check.sentence, width=data_width()):
+        show(line, "" if check.ok else "bad")
 
 
 def _summary(report: SmokeReport) -> list[str]:

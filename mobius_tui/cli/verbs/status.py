@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import WIDTH, fitted, labelled
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.layout import UNCUT, WIDTH, fitted, hanging, with_labels, wrapped
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.operations.status import Status, read_status
 from mobius_tui.store.jobs import Job
 from mobius_tui.system import clock
@@ -14,6 +14,11 @@ from mobius_tui.text import human_bytes, human_seconds
 
 LINES = 24
 """The screen it fits on."""
+
+_WIDEST = 100
+_MOST = 4
+_SPARED = ("by status", "SHA-256", "duplicates", "backups")
+"""What is left out when warnings need its line, in this order: `mobius check` and `mobius backup list` say it."""
 
 
 @click.command("status")
@@ -29,13 +34,14 @@ def status(call: Call) -> int:
     if call.json:
         show_json(found.to_json())
         return 0
-    for line, style in status_lines(found, min(screen_width(), 100)):
+    width = data_width()
+    for line, style in status_lines(found, width if width == UNCUT else min(width, _WIDEST)):
         show(line, style)
     return 0
 
 
 def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
-    """The screen, at most 24 lines.
+    """The screen, at most 24 lines; what is long there goes on in a line below, catalogue and workspace are cut.
 
     Args:
         status: What was found.
@@ -44,9 +50,23 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
     Returns:
         Lines and their style.
     """
-    head = f"MOBIUS  {status.environment}  {status.root}"
-    lines = [(fitted(head, width), "title")]
-    lines += [(fitted(f"warning: {text}", width), "warn") for text in status.warnings[:3]]
+    head = f"MOBIUS  {status.environment}  "
+    root = fitted(status.root, max(8, width - len(head)), keep_end=True)
+    warnings = [line for text in status.warnings[:3] for line in _at_most(wrapped(f"warning: {text}", width=width))]
+    if len(status.warnings) > 3:
+        warnings.append(f"and {len(status.warnings) - 3} more warnings: mobius status --json")
+    lines = [(head + root, "title"), *((line, "warn") for line in warnings)]
+    facts = _facts(status, width)
+    steps = _steps(status, width)
+    for label in _SPARED:
+        if len(lines) + len(facts) + len(steps) > LINES:
+            facts = [each for each in facts if each[0] != label]
+    lines += [(line, style) for _, line, style in facts]
+    return [*lines, *steps[: max(2, LINES - len(lines))]]
+
+
+def _facts(status: Status, width: int) -> list[tuple[str, str, str]]:
+    """What is live, what runs and what failed: label, line and style."""
     rows = [*_live(status), ("worker", _worker(status))]
     rows += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]]
     if not status.active:
@@ -55,14 +75,30 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
         rows.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
     rows.append(("last failure", _failure(status)))
     bad = {"invalid"} if status.last_failure is None else {"invalid", "last failure"}
-    shown = labelled(rows, width=width, keep_end=["catalogue"])
-    lines += [(line, "bad" if label in bad else "") for (label, _), line in zip(rows, shown, strict=True)]
-    if status.next_steps:
-        lines.append(("next", "title"))
-        steps = status.next_steps[: max(1, LINES - len(lines) - 1)]
-        column = max(len(command) for command, _ in steps)
-        lines += [(fitted(f"  {command:<{column}}  {why}", width), "") for command, why in steps]
-    return lines[:LINES]
+    shown: list[tuple[str, str, str]] = []
+    for label, line in with_labels(rows, width=width, keep_end=["catalogue"]):
+        number = sum(other == label for other, _, _ in shown)
+        if number == _MOST:
+            shown[-1] = (label, f"{shown[-1][1][: width - 4]} ...", shown[-1][2])
+        if number < _MOST:
+            shown.append((label, line, "bad" if label in bad else ""))
+    return shown
+
+
+def _at_most(lines: list[str]) -> list[str]:
+    """A text that has no end does not take the screen."""
+    return lines if len(lines) <= _MOST else [*lines[: _MOST - 1], f"{lines[_MOST - 1][:-4]} ..."]
+
+
+def _steps(status: Status, width: int) -> list[tuple[str, str]]:
+    """What to type next, each with why."""
+    if not status.next_steps:
+        return []
+    column = max(len(command) for command, _ in status.next_steps)
+    lines = [("next", "title")]
+    for command, why in status.next_steps:
+        lines += [(line, "") for line in hanging(f"  {command:<{column}}  ", why, width=width)]
+    return lines
 
 
 def _live(status: Status) -> list[tuple[str, str]]:
@@ -140,5 +176,6 @@ def job_sentence(job: Job, *, asker: bool = True) -> str:
     if job.state == "running":
         if job.rate:
             parts.append(f"{job.rate:.0f}/s" if job.rate >= 10 else f"{job.rate:.1f}/s")
-        parts.append("time left -" if job.eta_s is None else f"{human_seconds(job.eta_s)} left")
+        if job.eta_s is not None:
+            parts.append(f"{human_seconds(job.eta_s)} left")
     return ", ".join([*parts, f"for {job.requested_by}"] if asker else parts)

@@ -6,13 +6,14 @@ import contextlib
 import os
 import signal
 import sqlite3
+import time
 
 import click
 
 from mobius_tui.cli import interrupts
-from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.call import Call, needs_verb, takes_common_options
 from mobius_tui.cli.layout import labelled
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.output import data_width, show, show_json, tell_wrapped
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
@@ -23,11 +24,18 @@ from mobius_tui.system.locks import Holder
 from mobius_tui.text import human_seconds
 from mobius_tui.workspace import Workspace
 
+ADDRESS_S = 3.0
+"""Seconds that a new worker has to say where it answers, before nothing is said about it."""
 
-@click.group("worker")
+_LOOK_S = 0.05
+
+
+@click.group("worker", invoke_without_command=True, subcommand_metavar="COMMAND [ARGS]...")
 @takes_common_options
-def worker() -> None:
+@click.pass_context
+def worker(ctx: click.Context) -> None:
     """The background worker: it watches the folder and runs what consoles ask for."""
+    needs_verb(ctx)
 
 
 _reason = click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
@@ -103,20 +111,32 @@ def status(call: Call) -> int:
     rows = [("worker", "not running (`mobius worker start`)" if holder is None else _running(holder))]
     address = worker_address(ws)
     if address is not None:
-        rows.append(("address", address.url or f"none: {address.problem}"))
+        rows.append(("address", address.url or f"none: {address.problem}. Next: {address.advice}"))
     if row is not None:
         rows += _details(row, alive=holder is not None and holder.pid == row.pid)
-    for line in labelled(rows, width=screen_width()):
+    for line in labelled(rows, width=data_width()):
         show(line)
     return 0
 
 
 def _answer(call: Call, ws: Workspace, said: str) -> None:
+    """Say what was done; a worker without an address is told with what to do, for everything that asks it fails."""
+    address = _settled_address(ws)
     holder = worker_holder(ws)
     if call.json:
         show_json({**_facts(holder, _last_word(ws), worker_address(ws)), "said": said})
     else:
         show(f"the worker {said}" + (f" (PID {holder.pid})" if holder is not None and holder.pid else ""))
+    if address is not None and not address.url:
+        tell_wrapped(f"warning: {address.sentence}. Next: {address.advice}", "warn")
+
+
+def _settled_address(ws: Workspace) -> Address | None:
+    """The address of a worker that may have been started just now; None when it does not say in time."""
+    deadline = time.monotonic() + ADDRESS_S
+    while (address := worker_address(ws)) is None and worker_holder(ws) is not None and time.monotonic() < deadline:
+        time.sleep(_LOOK_S)
+    return address
 
 
 def _last_word(ws: Workspace) -> WorkerRow | None:

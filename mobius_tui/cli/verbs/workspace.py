@@ -11,7 +11,7 @@ import click
 
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import fitted, table
-from mobius_tui.cli.output import screen_width, show, show_json
+from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -71,7 +71,7 @@ def config(call: Call) -> int:
         show_json({"workspace": str(ws.root), "settings": facts, "warnings": list(ws.sourced.warnings)})
     else:
         rows = [(name, _written(shown[name]), ws.sourced.sources[name]) for name in shown]
-        for line in table(rows, heads=("setting", "value", "source"), flexible=1, width=screen_width()):
+        for line in table(rows, heads=("setting", "value", "source"), flexible=1, width=data_width()):
             show(line)
         if call.verbose:
             show()
@@ -104,7 +104,7 @@ def history(call: Call, limit: int) -> int:
         return 0
     if not acts:
         call.say("nothing was changed here yet")
-    width = screen_width()
+    width = data_width()
     for act in acts:
         before, after = (str(act.get(key) or "-")[:12] for key in ("before", "after"))
         change = f"  {before} -> {after}" if before != after else f"  {before}" if before != "-" else ""

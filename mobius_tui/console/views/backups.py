@@ -34,7 +34,7 @@ _WIDE = 70
 
 def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
     pin = "pin" if backup.pinned else ""
-    sealed = "age" if backup.encrypted else ""
+    sealed = "encrypted" if backup.encrypted else ""
     reason = outside(backup.reason)
     if backup.state not in {"verified", "unverified"}:
         reason = outside(backup.state)

@@ -151,7 +151,8 @@ def _result(job: Job, width: int, glyphs: Glyphs) -> list[Line]:
         return []
     parts: list[Span] = []
     if "duplicates" in job.summary:
-        parts.append((f"{glyphs.ok} {outside(job.summary['duplicates'])} duplicates", "ok"))
+        found = job.summary["duplicates"]
+        parts.append((f"{glyphs.ok} {outside(found)} {'duplicate' if found == 1 else 'duplicates'}", "ok"))
     if job.summary.get("output"):
         room = max(10, width - 38)
         parts.append((f"wrote {fit_middle(outside(job.summary['output']), room).rstrip()}", ""))

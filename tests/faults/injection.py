@@ -61,8 +61,8 @@ class Ended:
     answer: object
     defect: str
     said: str
-    calls: list[Call] = field(default_factory=list)
-    trace: str = ""
+    calls: list[Call] = field(default_factory=list, repr=False)
+    trace: str = field(default="", repr=False)
     seconds: float = 0.0
 
     @property

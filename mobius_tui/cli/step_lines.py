@@ -9,12 +9,21 @@ from collections.abc import Callable, Sequence
 from mobius_tui.cli.layout import columns_of, fitted, padded, wrapped
 from mobius_tui.cli.output import flush, is_terminal, screen_width, show, tell, tell_raw
 from mobius_tui.operations.deploy.options import StepState
-from mobius_tui.operations.run_steps import ENDED, steps_of_summary
-from mobius_tui.store.jobs import Job
+from mobius_tui.operations.run_steps import CUT_OFF, ENDED, steps_of_job
+from mobius_tui.store.jobs import ACTIVE, Job
 from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 
-STYLES = {"done": "good", "failed": "bad", "undone": "warn", "again": "warn", "running": "", "skipped": "dim"}
+STYLES = {
+    "done": "good",
+    "warning": "warn",
+    "failed": "bad",
+    "undone": "warn",
+    "again": "warn",
+    "running": "",
+    "skipped": "dim",
+    CUT_OFF: "warn",
+}
 """How each state is coloured."""
 
 _STATE = 8
@@ -33,7 +42,7 @@ def step_lines(step: StepState, width: int) -> list[str]:
     Returns:
         One line or more.
     """
-    at = step.ended if step.state in ENDED else step.began
+    at = step.ended if step.state in ENDED and step.ended is not None else step.began
     took = "" if step.began is None or step.ended is None else human_seconds(step.ended - step.began)
     head = _HEAD.join(
         [
@@ -98,11 +107,11 @@ class StepPrinter:
         self._drawn = ""
 
     def look(self, job: Job) -> None:
-        """Print the steps that have begun or ended since the last look."""
+        """Print the steps that have begun or ended since the last look; what was undone after what led to it."""
         if self._quiet:
             return
-        steps = steps_of_summary(job.summary)
-        for step in steps:
+        steps = steps_of_job(job)
+        for step in sorted(steps, key=lambda step: step.state == "undone"):
             # Where a live line shows what is under way, a line is printed only at a step's end.
             if step.state not in ENDED and (self._redraws or step.state != "running"):
                 continue
@@ -111,7 +120,7 @@ class StepPrinter:
                 self._told[step.name] = now
                 self._print(step)
         if self._redraws:
-            self._draw(live_line(job, steps, self._now()) if job.active else "")
+            self._draw(live_line(job, steps, self._now()) if job.state in ACTIVE else "")
 
     def clear(self) -> None:
         """Take the live line away."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mobius_tui.console.snapshot import Publication
 from mobius_tui.errors import MobiusError
-from mobius_tui.operations.run_steps import seconds_of, steps_of_journal
+from mobius_tui.operations.run_steps import cut_off, seconds_of, steps_of_journal
 from mobius_tui.recovery.journal import JOURNALS, Reading, journals, read_journal, run_of
 from mobius_tui.system.processes import is_alive
 from mobius_tui.workspace import Workspace
@@ -47,7 +47,7 @@ class JournalReader:
             return self._latest
         latest = self._latest
         if latest is not None and latest.state == "running" and not is_alive(self._token):
-            return replace(latest, state="interrupted")
+            return replace(latest, state="interrupted", steps=cut_off(latest.steps))
         return latest
 
     def _find(self) -> None:
@@ -83,6 +83,7 @@ def publication_of_journal(run_id: str, reading: Reading) -> Publication | None:
     code = ended.get("exit_code") if ended else None
     state = "running" if ended is None else str(ended.get("state", "done"))
     said = str(ended.get("reason") or "") if ended else ""
+    steps = steps_of_journal(reading.records)
     return Publication(
         run_id=run_id,
         kind=str(begin.get("kind", "deploy")),
@@ -93,6 +94,6 @@ def publication_of_journal(run_id: str, reading: Reading) -> Publication | None:
         ended=seconds_of(ended.get("time")) if ended else None,
         exit_code=code if isinstance(code, int) else None,
         error=said if state != "done" else "",
-        steps=steps_of_journal(reading.records),
+        steps=steps if ended is None else cut_off(steps),
         said=said if state == "done" else "",
     )

@@ -132,7 +132,7 @@ def plain(line: Line) -> str:
     return "".join(text for text, _ in line)
 
 
-def wrap(text: str, width: int, most: int) -> list[str]:
+def wrap(text: str, width: int, most: int, *, ellipsis: str = MIDDLE) -> list[str]:
     """The text on at most ``most`` lines of ``width`` cells, broken at spaces; the last is cut when it does not fit."""
     if width <= 0 or most <= 0:
         return []
@@ -144,7 +144,7 @@ def wrap(text: str, width: int, most: int) -> list[str]:
         if cell_len(candidate) <= width:
             current = candidate
         elif len(rows) + 1 >= most:
-            rows.append(fit(" ".join([current, *words[index:]]).strip(), width).rstrip())
+            rows.append(fit(" ".join([current, *words[index:]]).strip(), width, ellipsis=ellipsis).rstrip())
             return rows
         elif not current or cell_len(word) > width:
             head = _head(candidate, width)
@@ -159,7 +159,7 @@ def wrap(text: str, width: int, most: int) -> list[str]:
             rows.append(current)
             current = word
     if current:
-        rows.append(fit(current, width).rstrip())
+        rows.append(fit(current, width, ellipsis=ellipsis).rstrip())
     return rows
 
 

@@ -1,7 +1,8 @@
 """The one reader: a thread that looks at the store, the backups and the worker's lock, and makes snapshots.
 
-It reads at most four times a second, only when the database has moved, and slowly otherwise, so that the window of
-the figures goes on. It never takes more than a fifth of the time, however large the tables are.
+It reads at most four times a second, only when the database has moved or the process of a job has ended, and slowly
+otherwise, so that the window of the figures goes on. It never takes more than a fifth of the time, however large the
+tables are.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from mobius_tui.console.snapshot import Snapshot, publication_of
 from mobius_tui.errors import MobiusError
 from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.store.database import data_version, database_error, open_for_reading
+from mobius_tui.store.jobs import Job
 from mobius_tui.store.snapshot import StoreSnapshot, read_snapshot
 from mobius_tui.system import clock
 from mobius_tui.system.locks import holder_of
+from mobius_tui.system.processes import is_alive
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -31,6 +34,9 @@ LEAST_PERIOD_S = 0.25
 
 REFRESH_S = 15.0
 """A read without a change, so that the 15 minutes of the figures move on."""
+
+ALIVE_S = 1.0
+"""So often it is looked at whether the processes of running jobs live: a killed one writes nothing about it."""
 
 COUNT_S = 1.0
 """While a deploy or rollback runs, the seconds of its step go on at this pace."""
@@ -78,6 +84,7 @@ class Poller:
         self._file: tuple[int, int] | None = None
         self._version: int | None = None
         self._read_at = 0.0
+        self._alive_at: float | None = None
         self._backups_mtime: int | None = None
         self._backups_at = 0.0
         self._journals = JournalReader(ws)
@@ -119,7 +126,10 @@ class Poller:
         before = self.latest
         alive = holder_of(self._ws.worker_lock) is not None
         found = self._with_journal(self._with_backups(before))
-        found = self._with_store(found, forced=alive != before.worker_alive)
+        gone = self._gone(before)
+        found = self._with_store(found, forced=alive != before.worker_alive or bool(gone))
+        if gone and found.problem:  # the database cannot tell how they ended
+            found = self._interrupted(found, gone)
         if alive != before.worker_alive:
             found = replace(found, worker_alive=alive, worker_note="" if alive else found.worker_note)
         if found is before and self._counts_on(found):
@@ -127,6 +137,20 @@ class Poller:
         if found is not before:
             self.latest = found
         return self.latest
+
+    def _gone(self, found: Snapshot) -> set[int]:
+        """The jobs that are shown as running or paused although their process has ended."""
+        if self._alive_at is not None and time.monotonic() - self._alive_at < ALIVE_S:
+            return set()
+        self._alive_at = time.monotonic()
+        return {job.id for job in found.jobs if _runs(job) and not is_alive(job.owner)}
+
+    def _interrupted(self, found: Snapshot, gone: set[int]) -> Snapshot:
+        """The last known state, with these jobs interrupted."""
+        if found.store is None:
+            return found
+        jobs = tuple(replace(job, state="interrupted") if job.id in gone else job for job in found.store.jobs)
+        return replace(found, at=self._now(), store=replace(found.store, jobs=jobs))
 
     def _counts_on(self, found: Snapshot) -> bool:
         """Whether a step runs whose seconds should be seen going on although nothing is written."""
@@ -219,6 +243,10 @@ class Poller:
         if backups == found.backups and problem == found.backups_problem:
             return found
         return replace(found, backups=backups, backups_problem=problem)
+
+
+def _runs(job: Job) -> bool:
+    return job.state in {"running", "paused"}
 
 
 def _mtime(folder: Path) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mobius_tui.operations.deploy.options import StepState
-from mobius_tui.operations.run_steps import steps_of_summary
+from mobius_tui.operations.run_steps import steps_of_job
 from mobius_tui.recovery.backups import Backup
 from mobius_tui.store.jobs import Job
 from mobius_tui.store.snapshot import StoreSnapshot
@@ -141,7 +141,7 @@ def _of_job(job: Job, journal: Publication | None) -> Publication:
         ended=job.finished_at,
         exit_code=job.exit_code,
         error=job.error,
-        steps=steps_of_summary(job.summary),
+        steps=steps_of_job(job),
         job=job,
         said=str(job.summary.get("reason") or "") if not job.active else "",
     )

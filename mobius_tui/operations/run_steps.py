@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from mobius_tui.operations.deploy.options import StepState
+from mobius_tui.store.jobs import ACTIVE, Job
 
-ENDED = ("done", "failed", "undone", "skipped", "again")
-"""States of a step that is over; ``again`` when others wrote the catalogue and it is taken once more."""
+CUT_OFF = "cut off"
+"""State of a step that was under way when its process was killed; never written, only told."""
+
+ENDED = ("done", "warning", "failed", "undone", "skipped", "again", CUT_OFF)
+"""States of a step that is over; ``again`` when others wrote the catalogue and it is taken once more, ``warning``
+when something went wrong in it that stops nothing."""
 
 _RESTORING = {
     "staged": ("stage", "the target is beside the live file"),
@@ -35,6 +41,29 @@ def steps_of_summary(summary: Mapping[str, Any]) -> tuple[StepState, ...]:
     rows = summary.get("steps")
     found = rows[:MOST_STEPS] if isinstance(rows, list | tuple) else []
     return tuple(_step(row) for row in found if isinstance(row, Mapping) and row.get("name"))
+
+
+def steps_of_job(job: Job) -> tuple[StepState, ...]:
+    """The steps that a row mirrors, as its state lets them be: none is under way once the job is over or interrupted.
+
+    Args:
+        job: The row.
+
+    Returns:
+        The steps, in the order of the table.
+    """
+    steps = steps_of_summary(job.summary)
+    return steps if job.state in ACTIVE else cut_off(steps)
+
+
+def cut_off(steps: Iterable[StepState]) -> tuple[StepState, ...]:
+    """The steps of a run whose process has ended: one that is still told as running was cut off."""
+    return tuple(replace(step, state=CUT_OFF) if step.state == "running" else step for step in steps)
+
+
+def warnings_of(steps: Iterable[StepState]) -> list[str]:
+    """What went wrong and stopped nothing, a sentence a step."""
+    return [f"{step.name}: {step.reason}" for step in steps if step.state == "warning"]
 
 
 def _step(row: Mapping[str, Any]) -> StepState:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mobius_tui.operations.run_steps import seconds_of, steps_of_journal, steps_of_summary
+from mobius_tui.operations.run_steps import cut_off, seconds_of, steps_of_journal, steps_of_summary
 from mobius_tui.store.events import Event
+from mobius_tui.store.jobs import ACTIVE
 from mobius_tui.system import clock
+from mobius_tui.system.processes import is_alive
 from mobius_tui.text import human_seconds, visible
 
 Entry = dict[str, object]
@@ -75,7 +77,15 @@ class RunFacts:
         job = self.job or {}
         mirrored = steps_of_summary(job.get("summary") or {})
         journalled = steps_of_journal(self.records)
-        return (mirrored or journalled) if job.get("finished_at") else (journalled or mirrored)
+        steps = (mirrored or journalled) if job.get("finished_at") else (journalled or mirrored)
+        return steps if self._runs() else cut_off(steps)
+
+    def _runs(self) -> bool:
+        """Whether its process may still be at it."""
+        if self.job is not None:
+            return self.job.get("state") in ACTIVE
+        ended = any(record.get("what") == "end" for record in self.records)
+        return not ended and bool(self.records) and is_alive(str(self.records[0].get("token") or ""))
 
     def names(self) -> set[str]:
         """Every short text in journal, history and row: among them the names of the backups concerned."""

@@ -203,7 +203,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._footer.prompt(f"/{text}_   enter keeps it, esc drops it")
 
     def on_key(self, event: events.Key) -> None:
-        """While a filter is typed, no key means an action."""
+        """While a filter is typed, no key means an action; nor does the rest of a word typed into a question."""
+        if self._ask.swallows(event):
+            event.stop()
+            event.prevent_default()
+            return
         if not self._typing or event.key in {"ctrl+c", "ctrl+q", "ctrl+l"}:
             return
         event.stop()

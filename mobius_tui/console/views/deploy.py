@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from mobius_tui.console.glyphs import Glyphs
@@ -11,23 +11,30 @@ from mobius_tui.console.snapshot import Publication, Snapshot, publication_of
 from mobius_tui.console.views.migration import progress_bar, share_of
 from mobius_tui.console.views.view import Detail, View, brief_seconds, labelled, long_time, short_time
 from mobius_tui.operations.deploy.options import StepState
+from mobius_tui.operations.run_steps import CUT_OFF
 from mobius_tui.system.clock import clock_text
 
 _NAME = 11
 _LEAST_BAR = 8
+_LEAST_REASON = 16
 
 _WORDS = {
     "waiting": "waits",
     "running": "runs",
-    "interrupted": "cut off",
 }
+
+_LOUD = ("failed", "warning", CUT_OFF, "undone", "again", "running")
+"""States whose reason is told whole first."""
+
+_MOST_ROWS = 3
+"""Rows of one step's reason."""
 
 
 def _note(snapshot: Snapshot) -> str:
     found = publication_of(snapshot)
     if found is None:
         return ""
-    done, steps = sum(step.state in {"done", "skipped"} for step in found.steps), len(found.steps)
+    done, steps = sum(step.state in {"done", "warning", "skipped"} for step in found.steps), len(found.steps)
     return f"{done}/{steps}" if found.active and steps else outside(found.state)
 
 
@@ -60,6 +67,7 @@ def _state_line(found: Publication, snapshot: Snapshot, width: int, glyphs: Glyp
     state = outside(outcome or found.state)
     name: Span = (outside(found.kind).upper(), "live")
     took = brief_seconds((found.ended or snapshot.at) - found.began) if found.began else glyphs.dash
+    took = "" if found.state == "interrupted" else took  # nobody knows when its process ended
     by = (
         f"by {outside(found.who)} {short_time(found.began, snapshot.at)}" if found.began else f"by {outside(found.who)}"
     )
@@ -123,6 +131,8 @@ def step_mark(step: StepState, glyphs: Glyphs) -> Span:
         "running": (glyphs.play, "accent"),
         "done": (glyphs.ok, "ok"),
         "failed": (glyphs.bad, "bad"),
+        "warning": (glyphs.warn, "warn"),
+        CUT_OFF: (glyphs.warn, "warn"),
         "undone": (glyphs.warn, "warn"),
         "again": (glyphs.warn, "warn"),
         "skipped": (glyphs.dash, "muted"),
@@ -131,22 +141,53 @@ def step_mark(step: StepState, glyphs: Glyphs) -> Span:
 
 
 def _line(step: StepState, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    parts = _parts(step, glyphs, snapshot)
+    room = width - width_of(columns(parts, 1)) - 2
+    reason = fit(_reason(step), room, ellipsis=glyphs.middle).rstrip() if room > 3 else ""
+    return columns([*parts, (f" {reason}" if reason else "", _tone(step, glyphs))], 1)
+
+
+def _spread(
+    steps: Sequence[StepState], width: int, spare: int, glyphs: Glyphs, snapshot: Snapshot
+) -> Mapping[int, list[Line]]:
+    """The steps whose reason goes on below itself, as far as ``spare`` rows allow: what went wrong before the rest."""
+    lines: dict[int, list[Line]] = {}
+    for place in sorted(range(len(steps)), key=lambda place: (steps[place].state not in _LOUD, place)):
+        step = steps[place]
+        parts = _parts(step, glyphs, snapshot)
+        start, most = width_of(columns(parts, 1)) + 2, min(_MOST_ROWS, 1 + spare)
+        room = width - start
+        rows = wrap(_reason(step), room, most, ellipsis=glyphs.middle) if room >= _LEAST_REASON else []
+        if len(rows) > 1:
+            spare -= len(rows) - 1
+            tone = _tone(step, glyphs)
+            head = columns([*parts, (f" {rows[0]}", tone)], 1)
+            lines[place] = [head, *(((" " * start, ""), (row, tone)) for row in rows[1:])]
+    return lines
+
+
+def _reason(step: StepState) -> str:
+    reason = outside(step.reason)
+    if step.state == "running" and not reason and step.limit_s:
+        return f"limit {brief_seconds(step.limit_s)}"
+    return reason
+
+
+def _tone(step: StepState, glyphs: Glyphs) -> str:
+    return step_mark(step, glyphs)[1] if step.state in _LOUD[:-1] else "muted"
+
+
+def _parts(step: StepState, glyphs: Glyphs, snapshot: Snapshot) -> list[Span]:
+    """All of a step but its reason."""
     mark, role = step_mark(step, glyphs)
     at = step.began if step.ended is None else step.ended
     state = _WORDS.get(step.state, outside(step.state))
-    reason = outside(step.reason)
-    if step.state == "running" and not reason and step.limit_s:
-        reason = f"limit {brief_seconds(step.limit_s)}"
-    parts: list[Span] = [
+    return [
         (clock_text(at) if at is not None else " " * 8, "muted"),
         (f"{mark} {fit(outside(step.name), _NAME, ellipsis=glyphs.middle)}", role),
         (fit(state, 7, ellipsis=glyphs.middle), role),
         (fit(_took(step, snapshot), 7, right=True), ""),
     ]
-    head = columns(parts, 1)
-    room = width - width_of(head) - 2
-    tone = role if step.state in {"failed", "undone", "again"} else "muted"
-    return columns([*parts, (f" {fit(reason, room, ellipsis=glyphs.middle).rstrip()}" if room > 3 else "", tone)], 1)
 
 
 def _took(step: StepState, snapshot: Snapshot) -> str:
@@ -201,6 +242,7 @@ DEPLOY = View(
     detail=_detail,
     empty=lambda _: "its steps are not known yet",
     now=_now,
+    spread=_spread,
 )
 """The pane's content for a deploy."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from mobius_tui.console.glyphs import Glyphs
-from mobius_tui.console.lines import Line, columns, fit, outside
+from mobius_tui.console.lines import Line, columns, fit, outside, width_of
 from mobius_tui.console.snapshot import Snapshot
 from mobius_tui.console.views.migration import percent, state_mark
 from mobius_tui.console.views.view import Detail, View, brief_seconds, labelled, long_time, no_head, short_time
-from mobius_tui.operations.run_steps import steps_of_summary
+from mobius_tui.operations.run_steps import steps_of_job
 from mobius_tui.store.jobs import Job
 
 
@@ -28,22 +30,30 @@ def _line(job: Job, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
     if job.state == "running" and percent(job):
         state = f"running {percent(job)}"
     parts = [
-        (f"{mark} {fit(outside(job.kind), 7)}", role),
-        (fit(state, 11), role),
+        (f"{mark} {fit(outside(job.kind), 8, ellipsis=glyphs.middle)}", role),
+        (fit(state, 11, ellipsis=glyphs.middle), role),
         (short_time(job.requested_at, snapshot.at), "muted"),
     ]
     if width < 66:
-        room = width - 31
+        room = width - 32
         return columns([*parts, (fit(outside(job.requested_by), room) if room >= 5 else "", "muted")])
-    took = _took(job, snapshot)
-    why = outside(job.error or job.reason)
+    # as wide as what stands in them, so that the reason has the rest
+    who = _widest([outside(each.requested_by) for each in snapshot.jobs], 10)
+    took = _widest([_took(each, snapshot) for each in snapshot.jobs], 8)
+    number = _widest([f"job {each.id}" for each in snapshot.jobs], 10)
     parts += [
-        (fit(outside(job.requested_by), 10, ellipsis=glyphs.middle), "muted"),
-        (fit(took, 8, right=True), ""),
-        (fit(f"job {job.id}", 8), "muted"),
-        (fit(why, max(0, width - 65), ellipsis=glyphs.middle), "bad" if job.state == "failed" else "muted"),
+        (fit(outside(job.requested_by), who, ellipsis=glyphs.middle), "muted"),
+        (fit(_took(job, snapshot), took, right=True), ""),
+        (fit(f"job {job.id}", number), "muted"),
     ]
-    return columns(parts)
+    why, room = outside(job.error or job.reason), width - width_of(columns(parts)) - 2
+    tone = "bad" if job.state == "failed" else "muted"
+    return columns([*parts, (fit(why, max(0, room), ellipsis=glyphs.middle), tone)])
+
+
+def _widest(texts: Sequence[str], most: int) -> int:
+    """The cells of the widest text, at most ``most``."""
+    return min(most, max((cell_len(text) for text in texts), default=0))
 
 
 def _took(job: Job, snapshot: Snapshot) -> str:
@@ -70,7 +80,7 @@ def _detail(job: Job, _: Snapshot) -> list[Detail]:
         ),
         labelled("found", f"failed {job.failed:,}, missing {job.missing:,}, low {job.low:,}, exact {job.exact:,}"),
         *(labelled(f"option {name}", value) for name, value in job.options.items()),
-        *(labelled(f"step {step.name}", f"{step.state}: {step.reason}") for step in steps_of_summary(job.summary)),
+        *(labelled(f"step {step.name}", f"{step.state}: {step.reason}") for step in steps_of_job(job)),
         *(labelled(f"result {name}", value) for name, value in job.summary.items() if name != "steps"),
     ]
 

@@ -45,6 +45,8 @@ class View:
         empty: What is shown instead of an empty list.
         points: Whether the cursor shows before it was moved: keys mean the line under it.
         now: Place of the item that stays in sight while the cursor does not show.
+        spread: The lines of items that need more than one, by their place, given the width and the rows that all
+            items leave free.
     """
 
     number: int
@@ -59,6 +61,7 @@ class View:
     empty: Callable[[Snapshot], str]
     points: bool = False
     now: Callable[[Sequence[Any]], int] = lambda _: 0
+    spread: Callable[[Sequence[Any], int, int, Glyphs, Snapshot], Mapping[int, list[Line]]] = lambda *_: {}
 
 
 def no_note(_: Snapshot) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from textual import events
@@ -11,11 +12,21 @@ from mobius_tui.console.lines import Line, Span, merge
 from mobius_tui.console.palette import Look
 from mobius_tui.console.widgets.painted import Painted
 
+SWALLOWS_S = 1.0
+"""After a question into which something was typed, letters mean no action so long: they are the rest of a word."""
+
+_MOVES = {"left", "right", "tab", "shift+tab", "up", "down"}
+
 
 class AskBar(Painted, can_focus=True):
-    """Asks before something is done; hidden while nothing is asked."""
+    """Asks before something is done; hidden while nothing is asked.
 
-    def __init__(self, look: Look) -> None:
+    Args:
+        look: Characters and styles.
+        monotonic: Seconds that never go back.
+    """
+
+    def __init__(self, look: Look, monotonic: Callable[[], float] = time.monotonic) -> None:
         super().__init__(look, id="ask")
         self.display = False
         self._question: Question | None = None
@@ -23,6 +34,8 @@ class AskBar(Painted, can_focus=True):
         self._yes = False
         self._typed = ""
         self._hint = ""
+        self._monotonic = monotonic
+        self._typed_until: float | None = None
 
     def ask(self, question: Question, answer: Callable[[bool], None]) -> None:
         """Ask; the answer comes with True only when the choice was made and the word typed.
@@ -43,6 +56,13 @@ class AskBar(Painted, can_focus=True):
         """Whether a question is open."""
         return self._question is not None
 
+    def swallows(self, event: events.Key) -> bool:
+        """Whether a key that comes after a question belongs to the word that was typed into it."""
+        if self._typed_until is None or self._monotonic() >= self._typed_until:
+            self._typed_until = None
+            return False
+        return bool(event.character and event.character.isprintable())
+
     def on_key(self, event: events.Key) -> None:
         """Every key belongs to the question while it is open."""
         if self._question is None:
@@ -52,8 +72,8 @@ class AskBar(Painted, can_focus=True):
         key = event.key
         if key in {"escape", "ctrl+c", "ctrl+q"}:
             self._close(False)
-        elif key in {"left", "right", "tab", "shift+tab", "up", "down"}:
-            self._yes = not self._yes
+        elif key in _MOVES:
+            self._yes = {"left": False, "right": True}.get(key, not self._yes)
             self.repaint()
         elif key == "enter":
             self._enter()
@@ -66,24 +86,29 @@ class AskBar(Painted, can_focus=True):
 
     def _enter(self) -> None:
         assert self._question is not None
-        if not self._yes:
-            self._close(False)
-        elif self._question.typed and self._typed != self._question.typed:
+        if self._lacks(self._question) and (self._yes or self._typed):
             self._hint = f"type {self._question.typed} first"
             self.repaint()
         else:
-            self._close(True)
+            self._close(self._yes)
+
+    def _lacks(self, question: Question) -> bool:
+        """Whether the word that has to be typed is not there."""
+        return bool(question.typed) and self._typed != question.typed
 
     def _type(self, event: events.Key) -> None:
         if event.key == "backspace":
             self._typed = self._typed[:-1]
         elif event.character and event.character.isprintable() and len(self._typed) < 40:
             self._typed += event.character
+        # what enter does follows what was typed, as it does where a word is typed without choices
+        self._yes = self._question is not None and not self._lacks(self._question)
         self._hint = ""
         self.repaint()
 
     def _close(self, yes: bool) -> None:
         self._question = None
+        self._typed_until = self._monotonic() + SWALLOWS_S if self._typed else None
         self.display = False
         self.screen.set_focus(None)
         self._answer(yes)
@@ -107,6 +132,7 @@ class AskBar(Painted, can_focus=True):
 
     def _choices(self, question: Question) -> Line:
         mark = self.look.glyphs.cursor
+        said, role = (self._hint, "bad") if self._hint else (self._enter_does(question), "muted")
         chosen, other = "choice_active", ""
         return merge(
             [
@@ -114,6 +140,14 @@ class AskBar(Painted, can_focus=True):
                 (f"[{' ' if self._yes else mark} {question.no} ]", other if self._yes else chosen),
                 ("   ", ""),
                 (f"[{mark if self._yes else ' '} {question.yes} ]", chosen if self._yes else other),
-                (f"   {self._hint}", "bad"),
+                (f"   {said}", role),
             ]
         )
+
+    def _enter_does(self, question: Question) -> str:
+        """What enter does now, where that depends on a word."""
+        if not question.typed:
+            return ""
+        if self._lacks(question) and (self._yes or self._typed):
+            return f"enter waits for {question.typed}"
+        return f"enter: {question.yes if self._yes else question.no}"

@@ -159,12 +159,14 @@ class Pane(Painted):
             said = f"nothing matches /{outside(self.filter)}" if self.filter else self.view.empty(snapshot)
             return lines + [((row, "muted"),) for row in wrap(outside(said), width, rows)]
         self._scroll(rows)
+        spare = rows - len(self._items)
+        spread = self.view.spread(self._items, width, spare, glyphs, snapshot) if spare > 0 else {}
         for index in range(self._top, min(len(self._items), self._top + rows)):
-            line = self.view.line(self._items[index], width, glyphs, snapshot)
+            line, *below = spread.get(index) or [self.view.line(self._items[index], width, glyphs, snapshot)]
             if self._active and (self._pointing or self.view.points) and index == self._cursor:
                 text = "".join(part for part, _ in line)
                 line = ((fit(text, width), "cursor"),)
-            lines.append(line)
+            lines += [line, *below]
         return lines
 
     def _scroll(self, rows: int) -> None:

@@ -16,7 +16,8 @@ from mobius_tui.system.clock import clock_text
 
 _NAME = 11
 _LEAST_BAR = 8
-_LEAST_REASON = 16
+_LEAST_REASON = 24
+_WITH_TIME = 56
 
 _WORDS = {
     "waiting": "waits",
@@ -141,7 +142,7 @@ def step_mark(step: StepState, glyphs: Glyphs) -> Span:
 
 
 def _line(step: StepState, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
-    parts = _parts(step, glyphs, snapshot)
+    parts = _parts(step, width, glyphs, snapshot)
     room = width - width_of(columns(parts, 1)) - 2
     reason = fit(_reason(step), room, ellipsis=glyphs.middle).rstrip() if room > 3 else ""
     return columns([*parts, (f" {reason}" if reason else "", _tone(step, glyphs))], 1)
@@ -154,7 +155,7 @@ def _spread(
     lines: dict[int, list[Line]] = {}
     for place in sorted(range(len(steps)), key=lambda place: (steps[place].state not in _LOUD, place)):
         step = steps[place]
-        parts = _parts(step, glyphs, snapshot)
+        parts = _parts(step, width, glyphs, snapshot)
         start, most = width_of(columns(parts, 1)) + 2, min(_MOST_ROWS, 1 + spare)
         room = width - start
         rows = wrap(_reason(step), room, most, ellipsis=glyphs.middle) if room >= _LEAST_REASON else []
@@ -177,13 +178,14 @@ def _tone(step: StepState, glyphs: Glyphs) -> str:
     return step_mark(step, glyphs)[1] if step.state in _LOUD[:-1] else "muted"
 
 
-def _parts(step: StepState, glyphs: Glyphs, snapshot: Snapshot) -> list[Span]:
-    """All of a step but its reason."""
+def _parts(step: StepState, width: int, glyphs: Glyphs, snapshot: Snapshot) -> list[Span]:
+    """All of a step but its reason; where that would have no room, without the time."""
     mark, role = step_mark(step, glyphs)
     at = step.began if step.ended is None else step.ended
     state = _WORDS.get(step.state, outside(step.state))
+    time: list[Span] = [(clock_text(at) if at is not None else " " * 8, "muted")]
     return [
-        (clock_text(at) if at is not None else " " * 8, "muted"),
+        *(time if width >= _WITH_TIME else []),
         (f"{mark} {fit(outside(step.name), _NAME, ellipsis=glyphs.middle)}", role),
         (fit(state, 7, ellipsis=glyphs.middle), role),
         (fit(_took(step, snapshot), 7, right=True), ""),

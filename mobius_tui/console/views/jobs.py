@@ -35,7 +35,7 @@ def _line(job: Job, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
         (short_time(job.requested_at, snapshot.at), "muted"),
     ]
     if width < 66:
-        room = width - 32
+        room = width - width_of(columns(parts)) - 2
         return columns([*parts, (fit(outside(job.requested_by), room) if room >= 5 else "", "muted")])
     # as wide as what stands in them, so that the reason has the rest
     who = _widest([outside(each.requested_by) for each in snapshot.jobs], 10)

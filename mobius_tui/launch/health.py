@@ -26,6 +26,15 @@ ADDRESS_NAME: Final = "worker.address"
 ANSWER_S: Final = 5.0
 """Seconds an answer may take."""
 
+START_WORKER: Final = "mobius worker start"
+"""What to do when no worker runs."""
+
+PORT_ADVICE: Final = (
+    "port = another number in mobius.toml, or MOBIUS_PORT (0: any free one), then `mobius worker restart`"
+)
+"""What to do when the worker's port is taken."""
+
+_HOST_ADVICE = "mend host and port in mobius.toml, then `mobius worker restart`"
 _MOST_BYTES = 1_000_000
 _PAUSE_S = 0.25
 _STATUSES = {200: ("healthy", "degraded", "unhealthy"), 503: ("unhealthy",)}
@@ -45,6 +54,18 @@ class Address:
     token: str
     problem: str = ""
 
+    @property
+    def sentence(self) -> str:
+        """What having no address means, for people; empty when there is one."""
+        return "" if self.url else f"the worker runs, but it has no address: {visible(self.problem)}"
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty when there is an address."""
+        if self.url:
+            return ""
+        return PORT_ADVICE if self.problem.startswith("port ") else _HOST_ADVICE
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -55,12 +76,14 @@ class Health:
         body: The answer; empty when there is none.
         sentence: The same in words.
         seconds: How long it took.
+        fix: What to do when nobody could be asked; empty otherwise.
     """
 
     status: str
     body: dict[str, Any] = field(default_factory=dict)
     sentence: str = ""
     seconds: float = 0.0
+    fix: str = ""
 
     @property
     def answers(self) -> bool:
@@ -123,9 +146,10 @@ def ask_health(ws_or_url: Workspace | str, timeout_s: float = ANSWER_S) -> Healt
         return _asked(ws_or_url.settings.base_url, timeout_s, "")
     address = worker_address(ws_or_url)
     if address is None:
-        return Health("unreachable", sentence=_no_address(ws_or_url))
+        said, fix = _no_address(ws_or_url)
+        return Health("unreachable", sentence=said, fix=fix)
     if not address.url:
-        return Health("unreachable", sentence=f"the worker answers nowhere: {visible(address.problem)}")
+        return Health("unreachable", sentence=address.sentence, fix=address.advice)
     return _asked(address.url, timeout_s, address.token)
 
 
@@ -166,12 +190,15 @@ def wait_healthy(
         sleep(min(_PAUSE_S, left))
 
 
-def _no_address(ws: Workspace) -> str:
+def _no_address(ws: Workspace) -> tuple[str, str]:
+    """Why nothing is known of an address, and what to do."""
     try:
         runs = holder_of(ws.worker_lock) is not None
     except MobiusError as error:
-        return f"whether a worker runs cannot be told: {visible(error.what)}"
-    return "the worker has not said yet where it answers" if runs else "no worker runs"
+        return f"whether a worker runs cannot be told: {visible(error.what)}", error.fix
+    if runs:
+        return "the worker has not said yet where it answers", "`mobius worker status`"
+    return "no worker runs", START_WORKER
 
 
 class _Unusable(Exception):

@@ -296,8 +296,7 @@ def _address(ws: Workspace) -> Iterator[Finding]:
     if address is None:
         return
     if not address.url:
-        fix = "port = another number in mobius.toml (0: any free one), then `mobius worker restart`"
-        yield Finding("http", "warning", f"the worker answers nowhere: {visible(address.problem)}", fix)
+        yield Finding("http", "warning", address.sentence, address.advice)
     elif ws.settings.host not in {"127.0.0.1", "localhost", "::1"}:
         said = f"answers on {visible(address.url)}, and others may reach it: host is {visible(ws.settings.host)}"
         yield Finding("http", "note", said, 'host = "127.0.0.1" in mobius.toml, unless that is meant')

@@ -137,7 +137,7 @@ def run_smoke(
             answer = wait_healthy(ws, START_S, ask=ask)
         answers.append(answer)
         if not answers[-1].answers:
-            raise ProcessingFailed(answers[-1].sentence)
+            raise ProcessingFailed(answers[-1].sentence, fix=answers[-1].fix)
         return answers[-1].sentence
 
     tests: list[tuple[str, Test]] = [

@@ -22,6 +22,7 @@ from mobius_tui.launch.health import ADDRESS_NAME
 from mobius_tui.logs import JsonLog
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.system.ports import listener_of
 from mobius_tui.text import visible
 from mobius_tui.worker.health import Check, HealthChecks, status_of
 from mobius_tui.workspace import Workspace
@@ -136,7 +137,8 @@ class HttpServer:
             try:
                 bound = _bound(self._ws.settings.host, self._ws.settings.port)
             except OSError as error:
-                self._trouble(_why_not(self._ws.settings.host, self._ws.settings.port, error))
+                by = listener_of(self._ws.settings.port) if error.errno == errno.EADDRINUSE else ""
+                self._trouble(_why_not(self._ws.settings.host, self._ws.settings.port, error), by)
                 self._keep_address()
                 await self._wait(self._retry_s[min(number, len(self._retry_s) - 1)])
                 number += 1
@@ -208,11 +210,12 @@ class HttpServer:
         body = self._checks.body(checks)
         return 503 if status_of(checks) == "unhealthy" else 200, body
 
-    def _trouble(self, text: str) -> None:
-        """Say once why nothing answers."""
-        if text != self.problem:
-            self._log.write("warning", "http", "no_address", f"{text}; the worker goes on without and tries again")
-        self.url, self.problem = "", text
+    def _trouble(self, text: str, by: str = "") -> None:
+        """Say once why nothing answers, and who is in the way as far as that can be told."""
+        whole = f"{text} ({visible(by)})" if by else text
+        if not self.problem.startswith(text):
+            self._log.write("warning", "http", "no_address", f"{whole}; the worker goes on without and tries again")
+        self.url, self.problem = "", whole
 
     def _keep_address(self) -> None:
         """Write where this worker answers, or why nowhere, unless it stands there already."""

@@ -133,7 +133,7 @@ def test_an_answer_that_drips_is_none(serve: Serve) -> None:
 
 def test_without_a_worker(ws: Workspace) -> None:
     assert (address_of(ws), worker_address(ws)) == (None, None)
-    assert ask_health(ws) == Health("unreachable", {}, "no worker runs", 0.0)
+    assert ask_health(ws) == Health("unreachable", {}, "no worker runs", 0.0, "mobius worker start")
     told(ws, url="http://127.0.0.1:1")
     assert address_of(ws) is None, "left by a worker that has ended"
 
@@ -176,7 +176,9 @@ def test_an_address_of_another_process_is_stale(ws: Workspace) -> None:
 def test_a_taken_port_is_told(ws: Workspace) -> None:
     told(ws, url="", problem="port 5001 is taken\x1b[2J")
     assert address_of(ws) is None
-    assert ask_health(ws).sentence == "the worker answers nowhere: port 5001 is taken\\x1b[2J"
+    found = ask_health(ws)
+    assert found.sentence == "the worker runs, but it has no address: port 5001 is taken\\x1b[2J"
+    assert "MOBIUS_PORT" in found.fix and "`mobius worker restart`" in found.fix
 
 
 def test_waiting_until_it_is_healthy(ws: Workspace) -> None:

@@ -220,6 +220,13 @@ def test_a_defect_fails_its_test_alone(make_workspace: Opened, monkeypatch: pyte
     assert found["sample dHash"].ok
 
 
+def test_a_worker_without_an_address_is_told_with_what_to_do(make_workspace: Opened) -> None:
+    told = Health("unreachable", sentence="it has no address: port 1", fix="another port")
+    report = run_smoke(make_workspace(1), quick=True, ask=lambda _: told)
+    health = next(check for check in report.checks if check.name == "health")
+    assert not health.ok and health.sentence.endswith("Next: another port")
+
+
 def test_the_end_of_the_verb_is_no_failed_test(make_workspace: Opened) -> None:
     def ask(_: Workspace) -> Health:
         raise Cancelled("stopped")

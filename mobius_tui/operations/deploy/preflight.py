@@ -23,7 +23,7 @@ from mobius_tui.errors import (
     ProcessingFailed,
     exit_code_of,
 )
-from mobius_tui.launch.health import Health, ask_health
+from mobius_tui.launch.health import START_WORKER, Health, ask_health
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.space import nearest, needs, rooms
 from mobius_tui.operations.deploy.window import closed_sentence, next_open, parse_window
@@ -388,7 +388,8 @@ def _health(ws: Workspace, ask: Callable[[Workspace], Health]) -> Iterator[Findi
             forceable=True,
         )
     else:
-        yield Finding("health", False, said, "mobius worker start", "environment", forceable=True)
+        fix = health.fix or ("`mobius logs --level warning` says more" if worker else START_WORKER)
+        yield Finding("health", False, said, fix, "environment", forceable=True)
 
 
 def _reason(error: OSError) -> str:

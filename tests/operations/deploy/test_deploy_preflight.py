@@ -13,7 +13,7 @@ import pytest
 from pictures import picture, put
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, Held, OutOfResource, ProcessingFailed
-from mobius_tui.launch.health import Health
+from mobius_tui.launch.health import PORT_ADVICE, Health
 from mobius_tui.operations.deploy import preflight as module
 from mobius_tui.operations.deploy import space
 from mobius_tui.operations.deploy.options import DeployOptions
@@ -404,3 +404,12 @@ def test_the_first_bad_finding_gives_the_class_and_the_others_are_named():
         refuse(findings, force=True)
     assert "four" not in caught.value.what
     refuse(findings[:2])
+
+
+def test_a_worker_without_an_address_is_not_advised_to_be_started(make_workspace):
+    ws = listed(make_workspace(1))
+    told = Health("unreachable", sentence="the worker runs, but it has no address: port 1", fix=PORT_ADVICE)
+    found = {finding.name: finding for finding in look(ws, ask=lambda _: told)}
+    assert found["health"].ok is False and found["health"].fix == PORT_ADVICE
+    nobody = {finding.name: finding for finding in look(ws, ask=lambda _: Health("unreachable"))}
+    assert nobody["health"].fix == "mobius worker start"

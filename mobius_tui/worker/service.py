@@ -32,6 +32,9 @@ from mobius_tui.workspace import Workspace
 TICK_S = 0.25
 """Seconds between two looks at the jobs; a wish to stop is heard within this time, too."""
 
+GLANCE_S = 5.0
+"""Seconds between two glances at whether an operation was cut off."""
+
 EVENTS_KEPT_S = 30 * 86_400.0
 """Events older than this are forgotten."""
 
@@ -61,6 +64,7 @@ class Service:
         self._due: dict[Callable[[sqlite3.Connection], None], float] = {self._sample: 0.0, self._forget: 0.0}
         self._recovery = Recovery(ws, self._log)
         self._due[self._recover] = time.monotonic() + _SAMPLE_S
+        self._due[self._glance] = time.monotonic() + GLANCE_S
         self._due[Upkeep(ws, self._log).step] = 0.0
         self._said = ""
         self._stepped = time.monotonic()
@@ -90,6 +94,10 @@ class Service:
     def _recover(self, _: sqlite3.Connection) -> None:
         """Finish or undo what a crash cut off, while this loop goes on."""
         self._recovery.begin()
+
+    def _glance(self, _: sqlite3.Connection) -> None:
+        """The same soon after a crash, and next to nothing when there was none."""
+        self._recovery.glance()
 
     def _is_gone(self) -> bool:
         """Whether this worker has become invisible: another one may start now, so this one ends."""
@@ -141,7 +149,8 @@ class Service:
                 self._runner.start(job)
         for act, due in list(self._due.items()):
             if time.monotonic() >= due:
-                self._due[act] = time.monotonic() + (_FORGET_S if act == self._forget else _SAMPLE_S)
+                every = {self._forget: _FORGET_S, self._glance: GLANCE_S}
+                self._due[act] = time.monotonic() + every.get(act, _SAMPLE_S)
                 act(connection)
 
     def _sample(self, connection: sqlite3.Connection) -> None:

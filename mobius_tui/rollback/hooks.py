@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import shlex
 import shutil
@@ -33,6 +34,13 @@ TAIL_BYTES = 8192
 
 TAIL_LINES = 20
 """Lines of a hook's output that are kept, the last ones."""
+
+_QUOTED = re.compile(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", re.DOTALL)
+_SHELL_WORD = re.compile(rf"""(?:{_QUOTED.pattern}|[^\s'"\\])+""", re.DOTALL)
+_OPERATOR = re.compile(r"(?:\|\|?|&&?|;)$|\d?(?:>>?|<<?<?)")
+_VARIABLE = re.compile(r"\$(?:[A-Za-z_]\w*|\{[^}]*\}?|\()|`")
+_ONLY_A_VARIABLE = re.compile(r'"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})"')
+_SCRIPT_NEXT = re.compile(r"-[a-z]*[ce]")
 
 _GRACE_S = 2.0
 """Between asking a hook to end and ending it."""
@@ -119,9 +127,32 @@ def prepare_hook(ws: Workspace, moment: str, environ: Mapping[str, str]) -> list
         raise BadInput(f"{setting} cannot be split into words: {error}", fix="check its quotes") from error
     if not words or any("\0" in word for word in words):
         raise BadInput(f"{setting} names no program", fix="write a program and its arguments")
+    meant = _meant_for_a_shell(line)
+    if meant:
+        raise BadInput(
+            f"{setting} holds {visible(meant)}, which only a shell understands, and hooks run without one",
+            where=ws.sourced.sources.get(setting, ""),
+            fix=f"put the commands into a script and name that, or {setting} = \"sh -c '...'\"",
+        )
     program = _found(ws.root, words[0], setting, environ)
     refuse_writable(ws, program, words[1:], setting)
     return [str(program), *words[1:]]
+
+
+def _meant_for_a_shell(line: str) -> str:
+    """What in a command line would be taken literally though a shell was meant; empty when nothing is.
+
+    What is quoted or escaped is meant as it stands, but for a word that is nothing but a variable in double quotes.
+    """
+    words = _SHELL_WORD.findall(line)
+    for number, word in enumerate(words):
+        bare = _QUOTED.sub("_", word)
+        found = _OPERATOR.match(bare) or _VARIABLE.search(bare)
+        if found or bare.endswith(";"):
+            return str(found[0]) if found else ";"
+        if _ONLY_A_VARIABLE.fullmatch(word) and (number == 0 or not _SCRIPT_NEXT.fullmatch(words[number - 1])):
+            return word
+    return ""
 
 
 def run_hook(

@@ -1,6 +1,7 @@
 """The operator's hooks: how they run, how they end, and where they are refused."""
 
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -164,7 +165,7 @@ def test_what_this_process_is_typed_is_not_the_hooks(ws_with):
 
 
 def test_command_is_not_a_shells(ws_with, tmp_path):
-    ws = ws_with({"show": 'printf "%s " "$@"'}, hook_after_swap=f"hooks/show a; touch {tmp_path}/made")
+    ws = ws_with({"show": 'printf "%s " "$@"'}, hook_after_swap=f"hooks/show 'a;' touch {tmp_path}/made")
     result = run_hook(ws, "after_swap", FACTS)
     assert result.output == (f"a; touch {tmp_path}/made ",)
     assert not (tmp_path / "made").exists()
@@ -290,3 +291,48 @@ def test_hooks_need_the_standard_library_only(ws_with, tmp_path):
     )
     done = subprocess.run([sys.executable, "-S", "-E", "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "('r1',)\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("curl -s http://x | grep $MOBIUS_RUN", "|"),
+        ("true || false", "||"),
+        ("true && false", "&&"),
+        ("sleep 5 &", "&"),
+        ("true ; false", ";"),
+        ("true; false", ";"),
+        ("echo a > /tmp/x", ">"),
+        ("echo a >>/tmp/x", ">>"),
+        ("make 2>/dev/null", "2>"),
+        ("cat < x", "<"),
+        ("grep $MOBIUS_RUN x", "$MOBIUS_RUN"),
+        ("echo run=${MOBIUS_RUN}", "${MOBIUS_RUN}"),
+        ('echo "$MOBIUS_RUN"', '"$MOBIUS_RUN"'),
+        ("echo $(date)", "$("),
+        ("echo `date`", "`"),
+    ],
+)
+def test_what_only_a_shell_understands_is_refused(make_workspace, line, meant):
+    ws = make_workspace(0, hook_before_swap=line)
+    with pytest.raises(BadInput, match="run without one") as refused:
+        prepare_hook(ws, "before_swap", os.environ)
+    assert f"holds {meant}," in refused.value.what and "sh -c '...'" in refused.value.fix
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sh -c 'curl -s http://x | grep $MOBIUS_RUN; true && echo > x'",
+        'sh -c "echo $MOBIUS_RUN | cat"',
+        'bash -lc "$MOBIUS_RUN"',
+        "grep '|' x",
+        "grep a\\|b \\; x",
+        "echo http://x/?a=1&b=2;c=3 5$ 'a;' $1 a>b",
+        'ssh host "echo $MOBIUS_RUN > y"',
+    ],
+)
+def test_what_is_quoted_for_a_shell_or_means_itself_is_well(make_workspace, line, monkeypatch):
+    monkeypatch.setattr(hooks, "_found", lambda *_: Path("/bin/true"))
+    ws = make_workspace(0, hook_before_swap=line)
+    assert prepare_hook(ws, "before_swap", os.environ)[1:] == shlex.split(line)[1:]

@@ -16,7 +16,7 @@ from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
-from mobius_tui.system.locks import FileLock, Holder, holder_of
+from mobius_tui.system.locks import FileLock, Holder, holder_of, send_signal
 from mobius_tui.system.processes import is_alive, pid_of, process_token, reap, start_detached
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -86,11 +86,11 @@ def stop_worker(ws: Workspace, timeout_s: float = 10.0, *, reason: str = "") -> 
     holder = _known_holder(ws)
     if holder is None:
         return "no worker runs here"
-    _send(holder, signal.SIGTERM)
+    send_signal(holder, signal.SIGTERM, "the worker")
     if _ended(ws, holder, timeout_s):
         _note(ws, "worker stop", reason)
         return f"the worker (PID {holder.pid}) has ended; a job under way goes on at its next start"
-    _send(holder, getattr(signal, "SIGKILL", signal.SIGTERM))
+    send_signal(holder, getattr(signal, "SIGKILL", signal.SIGTERM), "the worker")
     if not _ended(ws, holder, 5.0):
         raise EnvironmentFailed(f"the worker (PID {holder.pid}) cannot be ended", fix=f"look at it: ps -p {holder.pid}")
     _note(ws, "worker stop", reason)
@@ -213,19 +213,6 @@ def _known_holder(ws: Workspace) -> Holder | None:
         where=visible(str(ws.worker_lock)),
         fix=f"find it with: fuser -v {visible(str(ws.worker_lock))}",
     )
-
-
-def _send(holder: Holder, number: int) -> None:
-    try:
-        if is_alive(holder.token):  # never a later process with the same PID
-            os.kill(holder.pid, number)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise EnvironmentFailed(
-            f"the worker (PID {holder.pid}) belongs to another user",
-            fix=f"ask {visible(holder.who)}, or use that account",
-        ) from error
 
 
 def _ended(ws: Workspace, holder: Holder, timeout_s: float) -> bool:

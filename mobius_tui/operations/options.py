@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from types import NoneType
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from mobius_tui.errors import BadInput
 from mobius_tui.fingerprint.model import Limits, Profile
+from mobius_tui.operations.row_options import options_from
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -63,12 +63,7 @@ class MigrateOptions:
         Raises:
             BadInput: A value is of the wrong kind.
         """
-        kinds = {item.name: _KINDS[str(item.type)] for item in fields(cls)}
-        taken = {name: value for name, value in values.items() if name in kinds}
-        for name, value in taken.items():
-            if type(value) not in kinds[name]:
-                raise BadInput(f"the job's row has {visible(repr(value)[:80])} as its {name}")
-        return cls(**taken)
+        return options_from(cls, values)
 
     @property
     def workers(self) -> int:
@@ -93,16 +88,6 @@ class MigrateOptions:
             raise BadInput(f"the profile must be exact or fast, not {visible(str(self.profile))}")
         if self.sample and self.limit is None:
             raise BadInput("--sample needs a number", fix="add --limit N")
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "str": (str,),
-    "Profile": (str,),
-    "str | None": (str, NoneType),
-    "int | None": (int, NoneType),
-}
 
 
 def default_options(ws: Workspace) -> MigrateOptions:

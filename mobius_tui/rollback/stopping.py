@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import sqlite3
 import time
@@ -15,7 +14,7 @@ from mobius_tui.launch.worker import stop_worker, worker_holder
 from mobius_tui.recovery.journal import JOURNALS, open_journals, read_journal, run_of
 from mobius_tui.store.database import open_database
 from mobius_tui.store.jobs import ask, list_jobs
-from mobius_tui.system.locks import Holder, catalogue_lock_path, holder_of
+from mobius_tui.system.locks import Holder, catalogue_lock_path, holder_of, send_signal
 from mobius_tui.system.processes import is_alive, pid_of, reap
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -161,29 +160,16 @@ def _end(holder: Holder, live: Path, grace_s: float, wait: _Waiting, say: Callab
         now = running_operation(live)
         return now is None or now.token != holder.token
 
-    _send(holder, signal.SIGTERM)
+    send_signal(holder, signal.SIGTERM, "what holds the library")
     if wait.until(gone, grace_s):
         say(f"it has ended (PID {holder.pid})")
         return
-    _send(holder, getattr(signal, "SIGKILL", signal.SIGTERM))
+    send_signal(holder, getattr(signal, "SIGKILL", signal.SIGTERM), "what holds the library")
     if not wait.until(gone, _DEAD_S):
         raise EnvironmentFailed(
             f"PID {holder.pid}, which holds the library, cannot be ended", fix=f"look at it: ps -p {holder.pid}"
         )
     say(f"it did not end within {grace_s:g} s and was killed (PID {holder.pid})")
-
-
-def _send(holder: Holder, number: int) -> None:
-    try:
-        if is_alive(holder.token):  # never a later process with the same PID
-            os.kill(holder.pid, number)
-    except ProcessLookupError:
-        return
-    except PermissionError as error:
-        raise EnvironmentFailed(
-            f"what holds the library (PID {holder.pid}) belongs to another user",
-            fix=f"ask {visible(holder.who)}, or use that account",
-        ) from error
 
 
 def _jobs_of(ws: Workspace, token: str) -> list[int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, Held
 from mobius_tui.system import clock
-from mobius_tui.system.processes import process_token
+from mobius_tui.system.processes import is_alive, process_token
 from mobius_tui.text import visible
 
 _PROBE_S = 0.25
@@ -213,6 +213,29 @@ def catalogue_lock_path(catalogue: Path) -> Path:
     """The lock file beside the real catalogue."""
     real = Path(os.path.realpath(catalogue))
     return real.with_name(f".{real.name}.lock")
+
+
+def send_signal(holder: Holder, number: int, what: str) -> None:
+    """Send a signal to whoever holds a lock, never to a later process with the same PID; gone is as good as told.
+
+    Args:
+        holder: Who holds it, with a token.
+        number: The signal.
+        what: What the holder is, in words.
+
+    Raises:
+        EnvironmentFailed: It belongs to another user.
+    """
+    try:
+        if is_alive(holder.token):
+            os.kill(holder.pid, number)
+    except ProcessLookupError:
+        return
+    except PermissionError as error:
+        raise EnvironmentFailed(
+            f"{what} (PID {holder.pid}) belongs to another user",
+            fix=f"ask {visible(holder.who)}, or use that account",
+        ) from error
 
 
 def taken_error(path: Path) -> Held:

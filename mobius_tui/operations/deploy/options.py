@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from types import NoneType
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from mobius_tui.errors import BadInput
-from mobius_tui.text import visible
+from mobius_tui.operations.row_options import options_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +44,7 @@ class DeployOptions:
         Raises:
             BadInput: A value is of the wrong kind.
         """
-        kinds = {item.name: _KINDS[str(item.type)] for item in fields(cls)}
-        taken = {name: value for name, value in values.items() if name in kinds}
-        for name, value in taken.items():
-            if type(value) not in kinds[name]:
-                raise BadInput(f"the job's row has {visible(repr(value)[:80])} as its {name}")
-        return cls(**taken)
-
-
-_KINDS: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "str": (str,),
-    "str | None": (str, NoneType),
-    "int | None": (int, NoneType),
-    "float | None": (float, int, NoneType),
-}
+        return options_from(cls, values)
 
 
 @dataclass(slots=True)

@@ -41,6 +41,7 @@ from mobius_tui.operations.deploy.launch import (
 )
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.window import parse_time
+from mobius_tui.operations.run_steps import steps_of_summary, warnings_of
 from mobius_tui.store.database import open_database, open_for_reading
 from mobius_tui.store.jobs import Job, find_job
 from mobius_tui.system import clock
@@ -388,6 +389,7 @@ def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         rows.append(("emergency copy", "/".join(str(summary["emergency"]).split("/")[-2:])))
     if isinstance(summary.get("rounds"), int) and summary["rounds"] > 1:
         rows.append(("rounds", f"{summary['rounds']} (others wrote the catalogue meanwhile)"))
+    rows += [("warning", sentence) for sentence in warnings_of(steps_of_summary(summary))]
     elapsed = summary.get("elapsed_s")
     rows.append(("elapsed", human_seconds(elapsed) if isinstance(elapsed, int | float) else "-"))
     return labelled(rows, width=width)

@@ -240,11 +240,17 @@ class _Loading:
 
 
 def _misspelt_variables(environ: Mapping[str, str]) -> list[str]:
-    known = [f"MOBIUS_{name.upper()}" for name in setting_names()] + list(OTHER_VARIABLES)
+    import difflib
+
+    settings = [*setting_names(), "workspace"]  # what a person sets; the other variables are told to hooks
+    known = {f"MOBIUS_{name.upper()}" for name in settings} | set(OTHER_VARIABLES)
     found = []
     for name in sorted(environ):
         if name.startswith("MOBIUS_") and name not in known:
-            advice = _nearest(name, known)
+            meant = name.removeprefix("MOBIUS_").lower()
+            longer = [each for each in settings if len(meant) > 2 and each.startswith(meant)]
+            near = longer if len(longer) == 1 else difflib.get_close_matches(meant, settings, 1, 0.6)
+            advice = f"did you mean MOBIUS_{near[0].upper()}?" if near else ""
             found.append(f"the variable {visible(name)} means nothing to MOBIUS" + (f"; {advice}" if advice else ""))
     return found
 

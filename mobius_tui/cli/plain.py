@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mobius_tui.cli import interrupts, output
+from mobius_tui.cli.layout import wrapped
 from mobius_tui.errors import HungUp, MobiusError
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ class PlainTalk:
         self.environ: Mapping[str, str] = os.environ
 
     def show(self, line: str, style: str = "") -> None:
-        """A line of data on stdout."""
-        output.show(line, style)
+        """A line of data on stdout; on a terminal broken into lines that fit it."""
+        for each in wrapped(line, width=output.data_width()):
+            output.show(each, style)
 
     def show_json(self, value: object) -> None:
         """A JSON document on stdout."""

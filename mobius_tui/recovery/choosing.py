@@ -19,7 +19,8 @@ def find_backup(backups: Path, name: str) -> Path:
 
     Args:
         backups: Folder of the backups.
-        name: A bare name, ``emergency/NAME``, or the path of a backup with its ``.sha256`` beside it.
+        name: A bare name, also of an emergency copy where no backup is called so, ``emergency/NAME``, or the path of
+            a backup with its ``.sha256`` beside it.
 
     Returns:
         The path of its file.
@@ -29,11 +30,17 @@ def find_backup(backups: Path, name: str) -> Path:
     """
     bare = name.removeprefix(f"{EMERGENCY}/")
     if bare and not any(bad in bare for bad in "/\\\0") and not bare.startswith("."):
-        return backups / EMERGENCY / bare if bare != name else backups / bare
+        plain, copy = backups / bare, backups / EMERGENCY / bare
+        return copy if bare != name or (not _any_of(plain) and _any_of(copy)) else plain
     path = Path(os.path.expanduser(name)) if "\0" not in name else None  # noqa: PTH111 (knows nobody's home: as written)
     if path is None or not path.name or not os.path.isfile(f"{path}{HASHES}"):  # noqa: PTH113
         raise BadInput(f"{visible(name)!r} is no backup's name", fix=f"use a bare name from {visible(str(backups))}")
     return path.absolute()
+
+
+def _any_of(path: Path) -> bool:
+    """Whether there is a backup of this name, or its side file alone."""
+    return any(os.path.lexists(f"{path}{side}") for side in ("", HASHES))
 
 
 def chosen_backups(backups: Path, name: str | None, *, every: bool = False) -> list[Path]:
@@ -55,7 +62,7 @@ def chosen_backups(backups: Path, name: str | None, *, every: bool = False) -> l
         raise BadInput("NAME and --all contradict each other", fix="give one of them")
     if name is not None:
         path = find_backup(backups, name)
-        if not any(os.path.lexists(f"{path}{side}") for side in ("", HASHES)):
+        if not _any_of(path):
             raise BadInput(f"there is no backup {visible(name)!r}", fix="`mobius backup list` names those there are")
         return [path]
     known = list_backups(backups)

@@ -118,7 +118,7 @@ def _rollback(ws: Workspace, given: argparse.Namespace, talk: Talk) -> int:
     for warning in outcome.warnings:
         talk.tell(f"warning: {warning}", "warn")
     if not given.json:
-        for text, style in outcome_lines(outcome):
+        for text, style in outcome_lines(outcome, options.input):
             talk.show(text, style)
     return outcome.exit_code
 

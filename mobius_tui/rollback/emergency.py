@@ -40,7 +40,7 @@ def _moment(run_id: str) -> float:
 
 
 def keep_displaced(
-    staged: Path, live: Path, emergency: Path, *, run_id: str, who: str, reason: str
+    staged: Path, live: Path, emergency: Path, *, run_id: str, who: str, reason: str, images: int | None = None
 ) -> tuple[Path, list[str]]:
     """Make the file that came out of an exchange the emergency copy; it is never without a name.
 
@@ -54,6 +54,7 @@ def keep_displaced(
         run_id: The run it belongs to.
         who: The actor.
         reason: Why.
+        images: Entries of the catalogue; None when they were not counted.
 
     Returns:
         Where it is now, and what a person should know.
@@ -72,12 +73,12 @@ def keep_displaced(
         said.append(
             f"the emergency copy could not be moved to the backups ({visible(str(why))}): it is {visible(str(kept))}"
         )
-    if not finish_copy(kept, run_id=run_id, who=who, reason=reason):
+    if not finish_copy(kept, run_id=run_id, who=who, reason=reason, images=images):
         said.append(f"the side files of {visible(kept.name)} could not be written")
     return kept, said
 
 
-def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
+def finish_copy(kept: Path, *, run_id: str, who: str, reason: str, images: int | None = None) -> bool:
     """Make an emergency copy 0640 or tighter, and write its side files where they are missing.
 
     Args:
@@ -85,6 +86,7 @@ def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
         run_id: The run it belongs to.
         who: The actor.
         reason: Why.
+        images: Entries of the catalogue; None when they were not counted.
 
     Returns:
         Whether both are there now; a full disk keeps them from being written.
@@ -98,6 +100,7 @@ def finish_copy(kept: Path, *, run_id: str, who: str, reason: str) -> bool:
         meta = {
             "name": kept.name,
             "created": clock.iso(clock.now()),
+            "images": images,
             "reason": reason or "before a rollback",
             "run": run_id,
             "sha256": digest,

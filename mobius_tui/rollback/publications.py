@@ -184,7 +184,10 @@ def _walk(acts: Sequence[Mapping[str, Any]], place: int, backups: Sequence[Backu
             wanted = _target_content(act, backups) or str(act.get("after"))
             earlier = _latest(acts, place, lambda each, wanted=wanted: each.get("after") == wanted)
             if earlier is None:
-                return _Found("", "", False, run, older_than=_target_name(act) or wanted)
+                details = act.get("details")
+                removed = isinstance(details, Mapping) and details.get("mode") == "remove-dhash"
+                # that goes back to no state on record, so none is known to be newer than it
+                return _Found("", "", False, run, older_than="" if removed else _target_name(act) or wanted)
         else:
             before = str(act.get("before") or "")
             name = _name(act.get("details"), "backup")

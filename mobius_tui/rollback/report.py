@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.recovery.atomic import ABSENT
-from mobius_tui.recovery.backup_files import Backup, list_backups
+from mobius_tui.recovery.backup_files import EMERGENCY, PREFIX, Backup, list_backups
 from mobius_tui.rollback.merge import Changes
 from mobius_tui.rollback.options import Outcome, Preview, RollbackOptions
 from mobius_tui.rollback.restore import read_present
@@ -77,8 +79,13 @@ def change_lines(changes: Changes | None, *, kept: bool, done: bool) -> Iterator
         yield "  entries are in another order", ""
 
 
-def outcome_lines(outcome: Outcome) -> Iterator[Styled]:
-    """How a rollback went."""
+def outcome_lines(outcome: Outcome, given: str | None = None) -> Iterator[Styled]:
+    """How a rollback went.
+
+    Args:
+        outcome: Of the rollback.
+        given: The other catalogue that was named with -i; None for the live one.
+    """
     style = "good" if outcome.exit_code == 0 else "bad"
     what = visible(outcome.target) if outcome.target else "without what MOBIUS owns"
     if outcome.mode == "recovered":
@@ -98,8 +105,17 @@ def outcome_lines(outcome: Outcome) -> Iterator[Styled]:
         yield outcome.worker, style
     if outcome.emergency:
         yield f"what was live before is kept: {visible(outcome.emergency)}", ""
-        yield f"forward again: mobius rollback --backup {visible(outcome.emergency)}", ""
+        other = "" if given is None else f" -i {shlex.quote(visible(given))}"
+        yield f"forward again: mobius rollback{other} --backup {_as_named(outcome.emergency)}", ""
     yield "a new publication: mobius deploy", "dim"
+
+
+def _as_named(copy: str) -> str:
+    """An emergency copy as --backup takes it: short where it lies with the backups."""
+    path = Path(copy)
+    if path.parent.name == EMERGENCY and path.name.startswith(PREFIX):
+        return f"{EMERGENCY}/{visible(path.name)}"
+    return shlex.quote(visible(copy))
 
 
 def show_list(ws: Workspace, options: RollbackOptions, *, as_json: bool, talk: Talk) -> None:
@@ -130,7 +146,7 @@ def show_list(ws: Workspace, options: RollbackOptions, *, as_json: bool, talk: T
         talk.show(facts, "" if backup.state == "verified" else "warn")
         talk.show(more, "dim")
     for backup in copies:
-        for line in _rows(backup, "  emergency copy"):
+        for line in _rows(backup, ""):
             talk.show(line, "dim")
     if not backups and not copies:
         talk.show("no backups")
@@ -142,10 +158,11 @@ def show_list(ws: Workspace, options: RollbackOptions, *, as_json: bool, talk: T
 
 def _rows(backup: Backup, mark: str) -> tuple[str, str]:
     """A backup in two lines of a screen of 80 columns: what it is, then when, which kind and why."""
-    images = "?" if backup.images is None else counted(backup.images)
+    images = "" if backup.images is None else f", {counted(backup.images)}"
     also = ", encrypted: not usable here" if backup.encrypted else ""
-    facts = f"{visible(backup.name):<33}  {human_bytes(backup.size):>7}  {images}  {backup.state}{mark}"
-    return facts, f"    {clock.iso(backup.at)}  {backup.kind}{also}  {visible(backup.reason) or '-'}"
+    name = f"{EMERGENCY}/{visible(backup.name)}" if backup.emergency else visible(backup.name)
+    facts = f"{name:<33}  {human_bytes(backup.size):>7}  {backup.state}{mark}"
+    return facts, f"    {clock.iso(backup.at)}  {backup.kind}{images}{also}  {visible(backup.reason) or '-'}"
 
 
 def _facts(backup: Backup) -> dict[str, object]:

@@ -180,7 +180,8 @@ class _Attempt:
         kept: Path | None = None
         if present.sha256 != ABSENT:
             told = {"run_id": self.run_id, "who": self.who, "reason": self.reason}
-            kept, said = keep_displaced(staged, live, self.emergency, **told)
+            images = None if present.figures is None else present.figures.entries
+            kept, said = keep_displaced(staged, live, self.emergency, images=images, **told)
             warnings += said
         with _told(warnings):
             self.note("restore", state="kept", emergency="" if kept is None else str(kept))

@@ -27,7 +27,7 @@ from mobius_tui.rollback.stopping import (
     GRACE_S,
     cancel_queued,
 )
-from mobius_tui.rollback.targets import Target, choose_target, full_of, good_ones, named_target
+from mobius_tui.rollback.targets import Target, choose_target, full_of, good_ones, kept_before, named_target
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -103,7 +103,8 @@ def _finished(
 ) -> Outcome:
     """Restart what reads the catalogue, and bring the records to their end."""
     counts, failed = images
-    said = _tell_operator(ws, records, restored, course.target, say)
+    done = restored.changed or counts.get("restored") or counts.get("added")
+    said = _tell_operator(ws, records, restored, course.target, say) if done else ()
     _note_step(records, "worker", "running")
     worker, healthy = service.restart(say)
     _note_step(records, "worker", ("done" if worker else "skipped") if healthy else "failed", worker or "none ran")
@@ -216,7 +217,7 @@ def find_target(
     if options.backup is not None:
         target = named_target(options.backup, places.backups, places.live, way)
     elif way is None:
-        raise _no_way_back(places)
+        raise _no_way_back(places, present)
     else:
         target = choose_target(way, places.backups, places.live)
     said = tuple(f"passed over: {problem}" for problem in target.passed_over)
@@ -234,9 +235,12 @@ def known_way_back(ws: Workspace, places: Places, present: Present) -> WayBack |
     return way_back_of(present, read_acts(ws.state), list_backups(places.backups), run_backups(ws.state))
 
 
-def _no_way_back(places: Places) -> ProcessingFailed:
+def _no_way_back(places: Places, present: Present) -> ProcessingFailed:
     good = good_ones(places.backups, places.live)
     named = f"name one with --backup: {', '.join(visible(name) for name in good)}" if good else "there is no good one"
+    copy = kept_before(places.emergency, places.live, present.sha256)
+    if copy:
+        named = f"`mobius rollback --backup {copy}` takes what was live before the last rollback; or {named}"
     locked = [backup.name for backup in list_backups(places.backups) if backup.encrypted]
     if locked:
         named += f"; {len(locked)} encrypted ones are passed over, as a rollback works without keys"
@@ -355,7 +359,7 @@ def _tell_operator(
         "MOBIUS_OUTCOME": "rolled back",
     }
     result = run_hook(ws, "on_rollback", facts, tell=records.event)
-    if result.sentence:
+    if result.sentence and result.ok:  # a failure is among the warnings at the end
         say(result.sentence)
     return () if result.ok else (result.sentence,)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -95,7 +96,11 @@ def _read(folder: Path, name: str, shown: str) -> bytes:
         raise EnvironmentFailed(f"{shown} cannot be read: {error.strerror}", fix="check owner and mode") from error
     try:
         wanted = recorded_digests(folder, name).get(name, "")
-    except OSError:
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE}:
+            raise EnvironmentFailed(
+                f"the recorded hash of {shown} cannot be read: {error.strerror}", fix="check owner and mode"
+            ) from error
         wanted = ""
     if not wanted:
         raise ProcessingFailed(
@@ -121,19 +126,26 @@ def choose_target(way: WayBack, folder: Path, origin: Path) -> Target:
 
     Raises:
         ProcessingFailed: None is good.
+        EnvironmentFailed: None can be read, so nobody knows whether one is.
     """
-    bad: list[str] = []
+    bad: list[MobiusError] = []
     for backup in (way.backup, *way.others):
         how = way.how if backup is way.backup else f"{visible(way.backup.name)} is not good; this is the next older one"
         try:
             found = load_target(folder / backup.name, origin, how)
         except MobiusError as error:
-            bad.append(error.what)
+            bad.append(error)
             continue
         published = way.published if backup.catalogue_sha256 == way.backup.catalogue_sha256 else None
-        return replace(found, published=published, passed_over=tuple(bad))
+        return replace(found, published=published, passed_over=tuple(error.what for error in bad))
+    if all(isinstance(error, EnvironmentFailed) for error in bad):
+        raise EnvironmentFailed(
+            f"no backup can be read, the live file is untouched: {'; '.join(error.what for error in bad[:3])}",
+            where=visible(str(folder)),
+            fix="check owner and mode of the backups, and the disk",
+        ) from bad[0]
     raise ProcessingFailed(
-        f"no backup is good, the live file is untouched: {'; '.join(bad[:3])}",
+        f"no backup is good, the live file is untouched: {'; '.join(error.what for error in bad[:3])}",
         where=visible(str(folder)),
         fix="`mobius backup verify --all` says more; a copy from elsewhere with its .sha256 can be named with --backup",
     )
@@ -218,6 +230,19 @@ def good_ones(folder: Path, origin: Path, most: int = 5) -> list[str]:
             continue
         good.append(backup.name)
     return good
+
+
+def kept_before(emergency: Path, origin: Path, live: str) -> str:
+    """The newest emergency copy that verifies now and differs from the live file, as --backup takes it; or empty."""
+    for copy in _readable(emergency):
+        if copy.sha256 == live:
+            continue
+        try:
+            load_target(copy.path, origin, "")
+        except MobiusError:
+            continue
+        return f"{EMERGENCY}/{visible(copy.name)}"
+    return ""
 
 
 def _readable(folder: Path) -> Iterable[Backup]:

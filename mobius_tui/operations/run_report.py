@@ -10,17 +10,21 @@ import difflib
 import io
 import json
 import os
+import platform
 import re
+import shutil
 import sqlite3
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mobius_tui import __version__
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.logs import KEPT, SERVICE_LOG
+from mobius_tui.operations.deploy.space import nearest
 from mobius_tui.operations.run_steps import seconds_of
 from mobius_tui.operations.run_timeline import RunFacts, timeline, timeline_page
 from mobius_tui.operations.status import job_facts
@@ -28,6 +32,7 @@ from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, journals, read_journal, run_of
+from mobius_tui.recovery.staging import real_file
 from mobius_tui.redaction import redacted, redacted_value
 from mobius_tui.settings import is_secret
 from mobius_tui.store.database import open_for_reading
@@ -35,7 +40,8 @@ from mobius_tui.store.events import list_events
 from mobius_tui.store.jobs import Job, find_run, known_runs
 from mobius_tui.store.metrics import list_samples
 from mobius_tui.system import clock
-from mobius_tui.text import visible
+from mobius_tui.system.mounts import filesystem_of
+from mobius_tui.text import human_bytes, visible
 from mobius_tui.workspace import Workspace
 
 MARGIN_S = 120.0
@@ -96,8 +102,10 @@ def write_run_report(ws: Workspace, run: str, output: Path | None = None) -> Run
         run = _known_run(ws, connection, run)
         facts = _gather(ws, connection, run, parts)
     entries = timeline(facts)
-    parts.files["timeline.json"] = _json({**facts.head(), "missing": parts.missing, "timeline": entries})
-    parts.files["timeline.md"] = redacted(timeline_page(facts, entries, parts.missing))
+    machine = _machine(ws)
+    told = {**facts.head(), "missing": parts.missing, "machine": machine, "timeline": entries}
+    parts.files["timeline.json"] = _json(told)
+    parts.files["timeline.md"] = redacted(timeline_page(facts, entries, parts.missing, machine))
     path = ws.logs / f"report-{run}.tar.gz" if output is None else output
     _write(ws, path, run, parts.files, may_replace=output is None)
     return RunReport(run, path, tuple(sorted(parts.files)), tuple(parts.missing))
@@ -157,6 +165,8 @@ def _gather(ws: Workspace, connection: sqlite3.Connection | None, run: str, part
     _add_journal(ws, facts, parts)
     _add_history(ws, facts, parts)
     _add_run_log(ws, facts, parts)
+    if connection is not None and not facts.events and not facts.log_records:
+        parts.missing.append("the database has no events of it, and no run log tells what happened")
     began, ended = facts.span()
     if began is None or ended is None:
         parts.missing.append("nothing says when it ran: no service log, no samples")
@@ -182,8 +192,6 @@ def _add_rows(connection: sqlite3.Connection | None, facts: RunFacts, parts: _Pa
     else:
         facts.job = job_facts(job)
         parts.files["job.json"] = _json(facts.job)
-    if not facts.events:
-        parts.missing.append("the database has no events of it; what happened is taken from the run log")
 
 
 def _add_journal(ws: Workspace, facts: RunFacts, parts: _Parts) -> None:
@@ -321,6 +329,27 @@ def _settings(ws: Workspace) -> dict[str, object]:
             for name, value in values.items()
         },
     }
+
+
+def _machine(ws: Workspace) -> dict[str, str]:
+    """What this machine is and has room for, in words by name."""
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    with contextlib.suppress(OSError, AttributeError):
+        system = f"{platform.freedesktop_os_release()['PRETTY_NAME']}, {system}"
+    facts = {"system": system, "Python": platform.python_version(), "MOBIUS": __version__, "Pillow": "not installed"}
+    with contextlib.suppress(PackageNotFoundError):
+        facts["Pillow"] = version("Pillow")
+    folders = {"library": ws.library, "state": ws.state, "backups": ws.backups, "logs": ws.logs}
+    with contextlib.suppress(MobiusError, OSError):  # which one is live cannot be told
+        folders = {"live catalogue": real_file(ws.catalogue).parent, **folders}
+    for name, folder in folders.items():
+        try:
+            usage = shutil.disk_usage(nearest(folder))
+            said = f"{human_bytes(usage.free)} of {human_bytes(usage.total)} free"
+            facts[f"disk of {name}"] = f"{said}, {filesystem_of(folder) or 'filesystem unknown'}"
+        except OSError as error:
+            facts[f"disk of {name}"] = f"cannot be told: {error.strerror}"
+    return facts
 
 
 def _json(value: object) -> str:

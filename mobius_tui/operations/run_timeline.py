@@ -18,6 +18,19 @@ Entry = dict[str, object]
 """One thing that happened: ``time``, ``source``, ``what``, and ``facts`` where there are any."""
 
 _OWN_FACTS = {"n", "time", "what", "step", "state", "reason", "text"}
+_HEAD = (
+    "kind",
+    "who",
+    "reason",
+    "began",
+    "ended",
+    "outcome",
+    "conclusion",
+    "exit_code",
+    "before",
+    "published",
+    "after",
+)
 _SPECIAL = re.compile(r"([\\`*|<\[\]])")
 
 
@@ -67,10 +80,34 @@ class RunFacts:
             "outcome": end.get("state") or job.get("state"),
             "conclusion": end.get("reason") or job.get("error"),
             "exit_code": end.get("exit_code", job.get("exit_code")),
-            "before": act.get("before") or begin.get("before"),
-            "after": act.get("after"),
+            **self.publication(),
             "steps": [step.to_json() for step in self.steps()],
         }
+
+    def publication(self) -> dict[str, object]:
+        """What was live before, what this run put live, and what was live when it ended: SHA-256, or ``absent``.
+
+        Returns:
+            ``before``, ``published`` (None when nothing of it became live), ``taken_back`` and ``after``; by the
+            journal where there is one, for the history has only the last change of a run that was rolled back.
+        """
+        nothing: Mapping[str, Any] = {}
+        act = next((act for act in reversed(self.acts) if act.get("before") or act.get("after")), nothing)
+        if not self.records:
+            return {"before": act.get("before"), "published": None, "taken_back": False, "after": act.get("after")}
+        meant, swapped = _meant(self.records)
+        begin, end = self.records[0], self.records[-1] if self.records[-1].get("what") == "end" else nothing
+        outcome = end.get("state")
+        back = outcome == "rolled back" or act.get("act") == "deploy rolled back"
+        was_live = back or (swapped and outcome != "undone") or outcome in {"done", "held"} or bool(act)
+        published = meant.get("after") if was_live else None
+        if was_live and published is None and act:
+            published = act.get("before" if back else "after")
+        before = meant.get("before") or begin.get("before") or (None if back else act.get("before"))
+        before = before or (None if published else end.get("live"))  # it ended before it had looked
+        after = end.get("live") or act.get("after") or (published if was_live else before if end else None)
+        published = None if published == before else published  # the very bytes that were live
+        return {"before": before, "published": published, "taken_back": back, "after": after}
 
     def steps(self) -> Sequence[Any]:
         """Its steps: by the row when that is over, for it is exact to the millisecond; else by the journal."""
@@ -93,6 +130,24 @@ class RunFacts:
         for value in (*self.records, *self.acts, self.job or {}):
             found |= set(_texts(value, 0))
         return found
+
+
+def _meant(records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], bool]:
+    """What a run meant to put live over what, by its last round; and whether it says that this was done."""
+    is_rollback = records[0].get("kind") == "rollback"
+    meant: dict[str, Any] = {}
+    swapped = False
+    for record in records:
+        what, state = record.get("what"), record.get("state")
+        if what == "round":
+            meant, swapped = dict(record), False
+        elif what == "staged" or (is_rollback and what == "restore"):  # a deploy's are of its undoing
+            meant |= record if state != "same" else {**record, "before": record.get("after")}
+        if (what == "step" and record.get("step") == "swap" and state == "done") or (
+            is_rollback and state == "swapped"
+        ):
+            swapped = True
+    return meant, swapped
 
 
 def _texts(value: object, depth: int) -> Iterator[str]:
@@ -167,21 +222,27 @@ def _entry(time: object, source: str, what: str, facts: Mapping[str, object]) ->
     return {"time": "" if at is None else clock.iso(at), "source": source, "what": what, "facts": dict(facts)}
 
 
-def timeline_page(facts: RunFacts, entries: Sequence[Entry], missing: Sequence[str]) -> str:
+def timeline_page(
+    facts: RunFacts, entries: Sequence[Entry], missing: Sequence[str], machine: Mapping[str, str] | None = None
+) -> str:
     """The timeline for people.
 
     Args:
         facts: What was found.
         entries: ``timeline(facts)``.
         missing: What could not be had.
+        machine: What the report was made on, in words by name.
 
     Returns:
         A page of Markdown; texts from outside are no markup in it.
     """
     head = facts.head()
     lines = [f"# {_plain(facts.run)}", ""]
-    for name in ("kind", "who", "reason", "began", "ended", "outcome", "conclusion", "exit_code", "before", "after"):
+    head["published"] = _published(head) if facts.records else None
+    for name in _HEAD:
         value = head[name]
+        if name == "published" and not value:
+            continue
         lines.append(f"- {name.replace('_', ' ')}: {'-' if value in (None, '') else _plain(value)}")
     steps = facts.steps()
     if steps:
@@ -199,9 +260,21 @@ def timeline_page(facts: RunFacts, entries: Sequence[Entry], missing: Sequence[s
             lines.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
     if missing:
         lines += ["", "## What is missing", "", *(f"- {_plain(sentence)}" for sentence in missing)]
+    if machine:
+        lines += ["", "## Machine, when this report was made", ""]
+        lines += [f"- {_plain(name)}: {_plain(said)}" for name, said in machine.items()]
     lines += ["", "## Timeline", "", "| time | source | what |", "|---|---|---|"]
     lines += [f"| {entry['time'] or '-'} | {entry['source']} | {_plain(entry['what'])} |" for entry in entries]
     return "\n".join(lines) + "\n"
+
+
+def _published(head: Mapping[str, object]) -> str:
+    """What a run with a journal put live, for people."""
+    if head["published"]:
+        return f"{head['published']}" + (", taken back" if head["taken_back"] else "")
+    if head["outcome"] is None:
+        return "nothing yet, as far as its journal says"
+    return "nothing; what was live before was live throughout"
 
 
 def _plain(value: object) -> str:

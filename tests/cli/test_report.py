@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import platform
 import stat
 import tarfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from running_verbs import Mobius
 
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.run_steps import steps_of_journal, steps_of_summary
-from mobius_tui.operations.run_timeline import RunFacts, timeline
+from mobius_tui.operations.run_timeline import RunFacts, timeline, timeline_page
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.store.database import open_database
@@ -187,3 +189,109 @@ def test_within_a_second_a_run_begins_before_it_ends() -> None:
     )
     told = [str(entry["what"]) for entry in timeline(facts)]
     assert told[0].endswith("asked for by anna") and told[1] == "started" and told[-1] == "done, exit 0", told
+
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+def told_of(*records: dict[str, object], acts: tuple[dict[str, object], ...] = (), kind: str = "deploy") -> RunFacts:
+    begin = {"what": "begin", "kind": kind, "time": "2026-11-20T12:00:00Z"}
+    return RunFacts(f"{kind}-20261120T120000Z", records=(begin, *records), acts=acts)
+
+
+ROUND = {"what": "round", "round": 1, "before": A}
+STAGED = {"what": "staged", "round": 1, "before": A, "after": B}
+SWAPPED = {"what": "step", "step": "swap", "state": "done"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected", "words"),
+    [
+        (  # killed in the swap, then recovered
+            told_of(
+                ROUND,
+                STAGED,
+                {"what": "step", "step": "swap", "state": "running"},
+                {"what": "restore", "run": "x-undo", "before": B, "after": A, "state": "swapped"},
+                {"what": "end", "state": "rolled back", "live": A},
+                acts=({"act": "deploy rolled back", "before": B, "after": A},),
+            ),
+            (A, B, True, A),
+            f"{B}, taken back",
+        ),
+        (
+            told_of(ROUND, STAGED, SWAPPED, {"what": "end", "state": "done", "live": B}),
+            (A, B, False, B),
+            B,
+        ),
+        (  # undone before its swap
+            told_of(ROUND, STAGED, {"what": "end", "state": "undone", "live": A}),
+            (A, None, False, A),
+            "nothing; what was live before was live throughout",
+        ),
+        (  # refused before it looked
+            told_of({"what": "end", "state": "undone", "live": A}),
+            (A, None, False, A),
+            "nothing; what was live before was live throughout",
+        ),
+        (  # others wrote: the former round's content was never live
+            told_of(ROUND, STAGED, {**ROUND, "round": 2, "before": C}, {"what": "end", "state": "undone", "live": C}),
+            (C, None, False, C),
+            "nothing; what was live before was live throughout",
+        ),
+        (told_of(ROUND, STAGED), (A, None, False, None), "nothing yet, as far as its journal says"),
+        (told_of(ROUND, STAGED, SWAPPED), (A, B, False, B), B),
+        (
+            told_of(
+                {"what": "restore", "state": "same", "after": A},
+                {"what": "end", "state": "done", "exit_code": 0},
+                acts=({"act": "rollback", "before": A, "after": A},),
+                kind="rollback",
+            ),
+            (A, None, False, A),
+            "nothing; what was live before was live throughout",
+        ),
+        (
+            told_of(
+                {"what": "restore", "state": "swapped", "before": A, "after": B},
+                {"what": "end", "state": "done", "exit_code": 0},
+                acts=({"act": "rollback", "before": A, "after": B}, {"act": "worker stop"}),
+                kind="rollback",
+            ),
+            (A, B, False, B),
+            B,
+        ),
+    ],
+)
+def test_what_was_live_is_told_by_the_journal(
+    facts: RunFacts, expected: tuple[str | None, str | None, bool, str | None], words: str
+) -> None:
+    found = facts.publication()
+    assert (found["before"], found["published"], found["taken_back"], found["after"]) == expected
+    page = timeline_page(facts, timeline(facts), [])
+    assert f"- before: {expected[0]}\n- published: {words}\n- after: {expected[3] or '-'}\n" in page
+
+
+def test_without_a_journal_the_history_tells_what_was_live() -> None:
+    facts = RunFacts("migration-20261120T120000Z", acts=({"act": "migrate", "before": A, "after": B},))
+    page = timeline_page(facts, timeline(facts), [])
+    assert f"- before: {A}\n- after: {B}\n" in page and "published" not in page
+
+
+def test_the_machine_is_described(mobius: Mobius, ws: Path, migrated: str) -> None:
+    answer = mobius("report", migrated, "--workspace", ws, "--json")
+    found = parts(Path(answer.json["path"]))
+    machine = json.loads(found["timeline.json"])["machine"]
+    assert machine["Python"] == platform.python_version() and machine["Pillow"] == version("Pillow")
+    assert platform.release() in machine["system"]
+    for name in ("live catalogue", "library", "state", "backups", "logs"):
+        assert " free, " in machine[f"disk of {name}"]
+    assert "## Machine" in found["timeline.md"] and "- disk of backups: " in found["timeline.md"]
+
+
+def test_events_are_not_missed_where_a_run_log_tells(mobius: Mobius, ws: Path) -> None:
+    run = deployed(ws)
+    open_database(ws / ".mobius" / "mobius.db").close()
+    assert "no events" not in str(mobius("report", run, "--workspace", ws, "--json").json["missing"])
+    (ws / "logs" / f"{run}.log").unlink()
+    assert "no events" in str(mobius("report", run, "--workspace", ws, "--json").json["missing"])

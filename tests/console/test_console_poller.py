@@ -10,10 +10,11 @@ from console_states import NOW, WORKER, workspace
 
 from mobius_tui.console import poller as poller_module
 from mobius_tui.console.poller import Poller
+from mobius_tui.console.snapshot import publication_of, way_is_free
 from mobius_tui.recovery.backups import create_backup
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
-from mobius_tui.store.jobs import add_job, update_job
+from mobius_tui.store.jobs import add_job, keep_summary, update_job
 from mobius_tui.store.metrics import keep_batch
 from mobius_tui.store.worker_row import write_worker
 from mobius_tui.system.locks import FileLock
@@ -170,6 +171,63 @@ def test_a_dead_worker_is_seen_with_its_job(ws, database):
     worker.communicate()
     lock.release()
     assert poller.look().jobs[0].state == "interrupted"
+
+
+def a_killed_deploy(database):
+    """A deploy's row with a step under way, and a way to kill its process."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    job = add_job(database, "deploy", {"foreground": True}, "ada", owner=process_token(process.pid))
+    steps = [{"name": "swap", "state": "done"}, {"name": "hold", "state": "running", "began": NOW, "limit_s": 63.0}]
+    keep_summary(database, job.id, {"steps": steps})
+
+    def kill():
+        process.kill()
+        process.communicate()
+
+    return kill
+
+
+def test_a_killed_deploy_is_seen_although_nothing_is_written(ws, database, monkeypatch):
+    """Neither its row nor a lock that is looked at changes when it is killed."""
+    monkeypatch.setattr(poller_module, "ALIVE_S", 0.0)
+    kill = a_killed_deploy(database)
+    poller = Poller(ws)
+    found = poller.look()
+    assert [step.state for step in publication_of(found).steps] == ["done", "running"]
+    assert way_is_free(found) == "deploy of ada is running"
+    kill()
+    found = poller.look()
+    assert found.jobs[0].state == "interrupted"
+    assert [step.state for step in publication_of(found).steps] == ["done", "cut off"]
+    assert way_is_free(found) is None
+    assert poller.look() is found, "an interrupted one is not read again and again"
+
+
+def test_a_killed_deploy_is_seen_without_its_database(ws, database, monkeypatch):
+    monkeypatch.setattr(poller_module, "ALIVE_S", 0.0)
+    kill = a_killed_deploy(database)
+    poller = Poller(ws)
+    poller.look()
+    database.close()
+    ws.database.rename(ws.database.with_name("aside.db"))
+    assert poller.look().jobs[0].state == "running"
+    kill()
+    found = poller.look()
+    assert found.problem
+    assert found.jobs[0].state == "interrupted"
+
+
+def test_processes_are_looked_at_once_a_second(ws, database, monkeypatch):
+    looked = []
+    monkeypatch.setattr(poller_module, "is_alive", lambda token: looked.append(token) or True)
+    monkeypatch.setattr(poller_module, "ALIVE_S", 1e9)
+    job = add_job(database, "migrate", {}, "ada", owner=process_token())
+    poller = Poller(ws)
+    poller.look()
+    poller._alive_at = None
+    for _ in range(20):
+        poller.look()
+    assert looked == [job.owner]
 
 
 def test_backups_are_listed_when_their_folder_moved(ws, database, monkeypatch):

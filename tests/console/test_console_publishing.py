@@ -421,6 +421,8 @@ def test_journals_are_followed_while_they_are_written(ws: Workspace) -> None:
     )
     assert (reader.look().kind, reader.look().state) == ("rollback", "interrupted"), "its process is gone"
     second.note("restore", state="kept", emergency="/x/emergency/library.json.bak.20261120T120001Z")
+    second.note("step", step="worker", state="running")
+    assert [step.state for step in reader.look().steps] == ["done", "cut off"]
     second.note("end", state="done", exit_code=0, reason="the backup is live")
     last = reader.look()
     assert (last.state, last.exit_code, last.said, last.active) == ("done", 0, "the backup is live", False)
@@ -475,5 +477,6 @@ def test_backups_are_told_apart_where_there_is_room() -> None:
 
     full = replace(backup(1, reason="nightly"), name="dhash_20261120T120000Z.zip.age", kind="full", encrypted=True)
     wide = plain(BACKUPS.line(full, 76, UNICODE, running()))
-    assert full.name in wide and "full age" in wide and "nightly" in wide and len(wide.rstrip()) <= 76
-    assert width_of(BACKUPS.line(full, 29, UNICODE, running())) <= 29
+    assert full.name in wide and "full encrypted" in wide and "nightly" in wide and len(wide.rstrip()) <= 76
+    for each in (full, replace(full, pinned=True)):
+        assert width_of(BACKUPS.line(each, 29, UNICODE, running())) <= 29

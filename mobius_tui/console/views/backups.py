@@ -34,7 +34,7 @@ _WIDE = 70
 
 def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
     pin = "pin" if backup.pinned else ""
-    sealed = "encrypted" if backup.encrypted else ""
+    sealed = ("encrypted" if width >= _WIDE else "enc") if backup.encrypted else ""
     reason = outside(backup.reason)
     if backup.state not in {"verified", "unverified"}:
         reason = outside(backup.state)
@@ -47,7 +47,7 @@ def _line(backup: Backup, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Lin
     if width >= _WIDE:
         parts.append((f" {fit(outside(backup.name), 33)}", ""))
     room = width - width_of(columns([*parts, *marks], 1)) - 1
-    return columns([*parts, (f" {fit(reason, room - 1)}", "muted"), *marks], 1)
+    return columns([*parts, (f" {fit(reason, room - 1)}" if room > 1 else "", "muted"), *marks], 1)
 
 
 def _detail(backup: Backup, _: Snapshot) -> list[Detail]:

@@ -25,7 +25,7 @@ _WORDS = {
 }
 
 _LOUD = ("failed", "warning", CUT_OFF, "undone", "again", "running")
-"""States whose reason is told whole first."""
+"""States whose reason is told whole before that of others, the first first."""
 
 _MOST_ROWS = 3
 """Rows of one step's reason."""
@@ -153,7 +153,7 @@ def _spread(
 ) -> Mapping[int, list[Line]]:
     """The steps whose reason goes on below itself, as far as ``spare`` rows allow: what went wrong before the rest."""
     lines: dict[int, list[Line]] = {}
-    for place in sorted(range(len(steps)), key=lambda place: (steps[place].state not in _LOUD, place)):
+    for place in sorted(range(len(steps)), key=lambda place: (_rank(steps[place]), place)):
         step = steps[place]
         parts = _parts(step, width, glyphs, snapshot)
         start, most = width_of(columns(parts, 1)) + 2, min(_MOST_ROWS, 1 + spare)
@@ -165,6 +165,10 @@ def _spread(
             head = columns([*parts, (f" {rows[0]}", tone)], 1)
             lines[place] = [head, *(((" " * start, ""), (row, tone)) for row in rows[1:])]
     return lines
+
+
+def _rank(step: StepState) -> int:
+    return _LOUD.index(step.state) if step.state in _LOUD else len(_LOUD)
 
 
 def _reason(step: StepState) -> str:

@@ -127,6 +127,22 @@ def test_misspelt_variables_are_named_with_the_nearest(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("MOBIUS_ENV", "MOBIUS_ENVIRONMENT"),
+        ("MOBIUS_WORKSPCE", "MOBIUS_WORKSPACE"),
+        ("MOBIUS_RETENTION", "MOBIUS_RETENTION_DAYS"),
+        ("MOBIUS_RUM", ""),
+        ("MOBIUS_OUTCOMES", ""),
+        ("MOBIUS_", ""),
+    ],
+)
+def test_only_what_a_person_sets_is_suggested(tmp_path: Path, given: str, meant: str) -> None:
+    (warning,) = load_settings(tmp_path, {}, {given: "x"}).warnings
+    assert warning.endswith(f"; did you mean {meant}?" if meant else "means nothing to MOBIUS")
+
+
 def test_a_folder_or_an_unreadable_file_in_the_place_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "mobius.toml").mkdir()
     with pytest.raises(BadInput, match="is a folder"):

@@ -107,7 +107,14 @@ def test_hostile_reason_is_no_terminal_control(mobius: Mobius, migrated: Path) -
 def test_clean_says_the_reason_for_each(mobius: Mobius, migrated: Path) -> None:
     old = [make_old(migrated, mobius, f"20200101T00000{second}Z") for second in range(7)]
     would = mobius("backup", "clean", "--dry-run", "--workspace", migrated)
-    assert would.code == 0 and would.out.count("would go") == 2 and "2 backups" in would.err
+    assert would.code == 0 and would.out.count("would go") == 2
+    assert would.err.startswith("2 backups, ") and would.err.endswith(" would go; 5 kept:\n")
+    many = [make_old(migrated, mobius, f"20190101T0000{second:02d}Z") for second in range(8)]
+    lines = mobius("backup", "clean", "--dry-run", "--workspace", migrated).err.splitlines()
+    assert len(lines) == 2 and lines[0] == f"{lines[1]}:" and lines[1].startswith("9 backups, ")
+    for name in many:
+        for path in (migrated / "backups").glob(f"{name}*"):
+            path.unlink()
     assert all((migrated / "backups" / name).exists() for name in old)
     answer = mobius("backup", "clean", "--workspace", migrated, "--json")
     gone = {one["name"] for one in answer.json["decisions"] if not one["keep"]}

@@ -26,6 +26,7 @@ from mobius_tui.workspace import Workspace
 POLL_S = 0.25
 """Seconds between two looks for new events."""
 
+_APART_S = 1.0
 _STYLES = {"warning": "warn", "error": "bad", "debug": "dim"}
 
 
@@ -67,9 +68,25 @@ def _latest(ws: Workspace, level: str, run_id: str, lines: int) -> tuple[list[Ev
                 last = int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
                 found = list_events(connection, level=level, run_id=run_id, limit=lines) if lines else []
                 connection.execute("COMMIT")
-                if found or not run_id:
+                if not run_id:
                     return found, last
+                filed = _of_run_log(ws, level, run_id, lines) if found else _from_files(ws, level, run_id, lines)
+                return (filed if _knows_more(filed, found) else found), last
     return _from_files(ws, level, run_id, lines), last
+
+
+def _of_run_log(ws: Workspace, level: str, run_id: str, lines: int) -> list[Event]:
+    """The same from the run's log file; empty where that cannot be had."""
+    with contextlib.suppress(BadInput, OSError):
+        return _from_files(ws, level, run_id, lines)
+    return []
+
+
+def _knows_more(filed: list[Event], found: list[Event]) -> bool:
+    """Whether a run log has what the database was too busy or too full to take, or has forgotten."""
+    if not filed or not found:
+        return bool(filed)
+    return len(filed) > len(found) or filed[-1].at > found[-1].at + _APART_S
 
 
 def _from_files(ws: Workspace, level: str, run_id: str, lines: int) -> list[Event]:

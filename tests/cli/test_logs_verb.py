@@ -1,0 +1,47 @@
+"""`mobius logs --run`: from the database, and from the run's own log where that knows more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from running_verbs import Mobius
+
+from mobius_tui.logs import JsonLog
+from mobius_tui.store.database import open_database
+from mobius_tui.store.events import add_event
+from mobius_tui.system import clock
+
+RUN = "deploy-20261120T120000Z"
+
+
+def messages(mobius: Mobius, ws: Path, *more: object) -> list[str]:
+    return [record["message"] for record in mobius("logs", "--run", RUN, "--workspace", ws, "--json", *more).json]
+
+
+@pytest.fixture
+def log(ws: Path) -> JsonLog:
+    return JsonLog(ws / "logs" / f"{RUN}.log")
+
+
+def test_the_end_that_only_the_run_log_has_is_shown(mobius: Mobius, ws: Path, log: JsonLog) -> None:
+    connection = open_database(ws / ".mobius" / "mobius.db")
+    log.write("info", "deploy", "start", "of the file", RUN)
+    add_event(connection, "info", "deploy", "start", "of the database", run_id=RUN)
+    assert messages(mobius, ws) == ["of the database"]
+    log.write("warning", "recovery", "recovery", "was cut off: undone", RUN)
+    assert messages(mobius, ws) == ["of the file", "was cut off: undone"]
+    assert messages(mobius, ws, "--level", "warning") == ["was cut off: undone"]
+    for path in (ws / "logs").glob("*.log"):
+        path.unlink()
+    assert messages(mobius, ws) == ["of the database"]
+    connection.close()
+
+
+def test_of_as_many_the_later_ones_are_shown(mobius: Mobius, ws: Path, log: JsonLog) -> None:
+    connection = open_database(ws / ".mobius" / "mobius.db")
+    add_event(connection, "info", "deploy", "start", "of the database", run_id=RUN, at=clock.now() - 60)
+    log.write("info", "deploy", "start", "of the file", RUN)
+    log.write("warning", "recovery", "recovery", "was cut off: undone", RUN)
+    assert messages(mobius, ws, "-n", "1") == ["was cut off: undone"]
+    connection.close()

@@ -10,7 +10,7 @@ from dataclasses import asdict
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import fitted, table
+from mobius_tui.cli.layout import hanging, table, wrapped
 from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.errors import BadInput
 from mobius_tui.text import visible
@@ -109,14 +109,18 @@ def history(call: Call, limit: int) -> int:
         before, after = (str(act.get(key) or "-")[:12] for key in ("before", "after"))
         change = f"  {before} -> {after}" if before != after else f"  {before}" if before != "-" else ""
         head = f"{act.get('time', '-')}  {act.get('act', '?')}  by {act.get('who', '?')}{change}"
-        show(fitted(head, width))
+        for line in wrapped(head, width=width):
+            show(line)
         why = [visible(str(text)) for text in (act.get("run"), act.get("reason")) if text]
         if why:
-            show(fitted("    " + "  ".join(why), width))
-        for line in concerned_lines(act):
-            show(fitted("    " + line, width))
+            for line in wrapped("    " + "  ".join(why), width=width):
+                show(line)
+        for concerned in concerned_lines(act):
+            for line in wrapped(f"    {concerned}", width=width):
+                show(line)
         if output := _elsewhere(ws, act):
-            show("    wrote " + fitted(output, width - 10, keep_end=True))
+            for line in hanging("    wrote ", output, width=width):
+                show(line)
     return 0
 
 

@@ -106,7 +106,7 @@ def outcome_lines(outcome: Outcome, given: str | None = None) -> Iterator[Styled
     if outcome.emergency:
         yield f"what was live before is kept: {visible(outcome.emergency)}", ""
         other = "" if given is None else f" -i {shlex.quote(visible(given))}"
-        yield f"forward again: mobius rollback{other} --backup {_as_named(outcome.emergency)}", ""
+        yield f"forward: mobius rollback{other} --backup {_as_named(outcome.emergency)}", ""
     yield "a new publication: mobius deploy", "dim"
 
 

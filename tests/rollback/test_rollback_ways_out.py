@@ -24,9 +24,9 @@ def test_the_way_forward_can_be_typed_as_it_is_said(library: Published) -> None:
     library.publish()
     before = library.live.read_bytes()
     done = mobius(library, "rollback", "--force")
-    said = next(line for line in done.stdout.splitlines() if line.startswith("forward again: mobius "))
+    said = next(line for line in done.stdout.splitlines() if line.startswith("forward: mobius "))
     assert said.endswith(f"rollback --backup emergency/{copies(library)[0]}")
-    words = said.removeprefix("forward again: mobius ").split()
+    words = said.removeprefix("forward: mobius ").split()
     assert mobius(library, *words, "--force").returncode == 0
     assert library.live.read_bytes() == before
 
@@ -37,7 +37,7 @@ def test_the_way_forward_of_another_catalogue_names_it(library: Published, tmp_p
     other.write_text('{"images": [{"path": "a.png", "dhash": "00", "dhash_status": "ok"}]}')
     done = mobius(library, "rollback", "--force", "--remove-dhash", "-i", str(other))
     assert done.returncode == 0, done.stderr
-    assert f"forward again: mobius rollback -i '{other}' --backup emergency/library.json.bak." in done.stdout
+    assert f"forward: mobius rollback -i '{other}' --backup emergency/library.json.bak." in done.stdout
 
 
 def test_a_list_shows_names_that_can_be_typed_and_counts(library: Published) -> None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _NAMED = 20
 _MARKS = {
     "verified": "ok",
-    "unverified": "?",
+    "unverified": "unverified",
     "corrupt": "CORRUPT",
     "missing": "MISSING",
     "missing side file": "no hash",

@@ -4,11 +4,12 @@ import json
 
 import pytest
 
+from mobius_tui.errors import Cancelled
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations import progress as progress_module
 from mobius_tui.operations.progress import Counts, Stopping, StoreProgress
 from mobius_tui.store.events import list_events
-from mobius_tui.store.jobs import add_job, find_job
+from mobius_tui.store.jobs import add_job, ask, find_job
 from mobius_tui.system.processes import process_token
 
 
@@ -68,3 +69,23 @@ def test_stopping_is_heard_at_once(job, tmp_path, monkeypatch):
     asked.append(True)
     with pytest.raises(Stopping):
         progress.checkpoint()
+
+
+@pytest.mark.parametrize(
+    ("kind", "decoded", "fix"),
+    [
+        ("migrate", 0, "start it again; finished images are not decoded twice"),
+        ("deploy", 0, "`mobius deploy` starts another one"),
+        ("deploy", 7, "`mobius deploy` starts another one; finished images are not decoded twice"),
+    ],
+)
+def test_what_to_do_after_a_cancellation(make_workspace, store, tmp_path, monkeypatch, kind, decoded, fix):
+    connection = store(make_workspace(0))
+    row = add_job(connection, kind, {}, "anna", owner=process_token())
+    monkeypatch.setattr(progress_module, "WRITE_EVERY_S", 0.0)
+    progress = StoreProgress(connection, row, JsonLog(tmp_path / "log"))
+    progress.advance(Counts(done=decoded, decoded=decoded))
+    ask(connection, row.id, "cancel", "bob")
+    with pytest.raises(Cancelled) as caught:
+        progress.checkpoint()
+    assert (caught.value.what, caught.value.fix) == ("cancelled by bob", fix)

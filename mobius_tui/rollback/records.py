@@ -243,7 +243,8 @@ def _sentence(what: str, facts: Mapping[str, object]) -> str:
     state = str(facts.get("state", ""))
     if what == "step":
         reason = str(facts.get("reason") or "")
-        return visible(f"{facts.get('step', '')}: {state}" + (f", {reason}" if reason else ""))
+        said = "begins" if state == "running" else state  # "worker: running" would be read otherwise
+        return visible(f"{facts.get('step', '')}: {said}" + (f", {reason}" if reason else ""))
     if what == "restore" and state == "kept":
         name = str(facts.get("emergency") or "").rpartition("/")[2]
         return f"what was live is kept as {visible(name)}" if name else "nothing was live before"

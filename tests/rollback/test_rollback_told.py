@@ -87,6 +87,7 @@ def test_a_person_can_read_the_log_of_a_rollback(library: Published) -> None:
     assert "the target is live" in said
     assert f"what was live is kept as {Path(done.emergency).name}" in said
     assert any(line.startswith("worker: skipped") for line in said)
+    assert "worker: begins" in said
 
 
 def test_a_database_that_takes_no_event_is_asked_once(library: Published, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,10 +67,12 @@ class SmokeReport:
     Attributes:
         checks: In the order they were made.
         reachable: Whether the service answered at all.
+        fix: What to do when it did not; empty when nothing is known.
     """
 
     checks: tuple[Check, ...]
     reachable: bool
+    fix: str = ""
 
     @property
     def total(self) -> int:
@@ -157,7 +159,8 @@ def run_smoke(
     for name, test in tests:
         checks.append(_made(name, test))
         on_check(checks[-1])
-    return SmokeReport(tuple(checks), reachable=bool(answers) and answers[-1].status != "unreachable")
+    reachable = bool(answers) and answers[-1].status != "unreachable"
+    return SmokeReport(tuple(checks), reachable, answers[-1].fix if answers else "")
 
 
 def _made(name: str, test: Test) -> Check:

@@ -13,7 +13,7 @@ from mobius_tui.operations.smoke import Check, SmokeReport
 def test_without_a_worker_it_is_unreachable(mobius: Mobius, ws: Path) -> None:
     before = tree(ws)
     answer = mobius("smoke", "--quick", "--workspace", ws)
-    assert answer.code == 3 and "mobius worker start" in answer.err
+    assert answer.code == 3 and "`mobius worker start`, then run it again" in " ".join(answer.err.split())
     assert "total 3, passed 2, failed 1, success rate 67 %" in answer.out
     assert "FAILED  health" in answer.out and "passed  sample dHash" in answer.out
     assert tree(ws) == before, "a quick one writes nothing at all"
@@ -57,8 +57,8 @@ def checks(**ok: bool) -> tuple[Check, ...]:
 
 def test_exit_codes() -> None:
     refuse_failed(SmokeReport(checks(health=True, other=True), reachable=True))
-    with pytest.raises(EnvironmentFailed):
-        refuse_failed(SmokeReport(checks(health=False, other=True), reachable=False))
+    with pytest.raises(EnvironmentFailed, match="another port, then run it again"):
+        refuse_failed(SmokeReport(checks(health=False, other=True), reachable=False, fix="another port"))
     with pytest.raises(ProcessingFailed):
         refuse_failed(SmokeReport(checks(health=False, other=True), reachable=True))
     with pytest.raises(ProcessingFailed):

@@ -225,6 +225,7 @@ def test_a_worker_without_an_address_is_told_with_what_to_do(make_workspace: Ope
     report = run_smoke(make_workspace(1), quick=True, ask=lambda _: told)
     health = next(check for check in report.checks if check.name == "health")
     assert not health.ok and health.sentence.endswith("Next: another port")
+    assert (report.reachable, report.fix) == (False, "another port")
 
 
 def test_the_end_of_the_verb_is_no_failed_test(make_workspace: Opened) -> None:

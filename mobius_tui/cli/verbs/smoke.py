@@ -44,7 +44,9 @@ def refuse_failed(report: SmokeReport) -> None:
     failed = [check for check in report.checks if not check.ok]
     said = f"{report.failed} of {report.total} smoke tests failed: {', '.join(check.name for check in failed)}"
     if not report.reachable and [check.name for check in failed] == ["health"]:
-        raise EnvironmentFailed(f"{said}; the worker did not answer", fix="`mobius worker start`, then run it again")
+        todo = report.fix or "see `mobius worker status` and `mobius logs`"
+        todo = f"`{todo}`" if todo.startswith("mobius ") else todo
+        raise EnvironmentFailed(f"{said}; the worker did not answer", fix=f"{todo}, then run it again")
     raise ProcessingFailed(said, fix="`mobius doctor` and `mobius logs` say more")
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from mobius_tui.cli.call import Call, takes_common_options
-from mobius_tui.cli.layout import fitted, labelled
+from mobius_tui.cli.layout import hanging, labelled
 from mobius_tui.cli.output import data_width, show, show_json
 from mobius_tui.cli.progress_line import progress_line
 from mobius_tui.errors import BadInput
@@ -81,7 +81,7 @@ def check_lines(result: CheckResult, width: int, most: int | None = SHOWN) -> li
 
 
 def _listed(kind: str, paths: Sequence[str], width: int, most: int | None) -> list[tuple[str, str]]:
-    lines = [(fitted(f"{kind}  {path}", width), "warn") for path in paths[:most]]
+    lines = [(line, "warn") for path in paths[:most] for line in hanging(f"{kind}  ", path, width=width)]
     if most is not None and len(paths) > most:
         lines.append((f"{kind}  and {len(paths) - most:,} more (-v shows all)", "warn"))
     return lines

@@ -144,7 +144,7 @@ def _meant_for_a_shell(line: str) -> str:
 
     What is quoted or escaped is meant as it stands, but for a word that is nothing but a variable in double quotes.
     """
-    words = _SHELL_WORD.findall(line)
+    words: list[str] = _SHELL_WORD.findall(line)
     for number, word in enumerate(words):
         bare = _QUOTED.sub("_", word)
         found = _OPERATOR.match(bare) or _VARIABLE.search(bare)

@@ -28,6 +28,7 @@ def mobius(library: Published, *arguments: str, poison: Path | None = None) -> s
     """Run it without site-packages; with poison every package raises when it is imported."""
     command = [sys.executable, "-S"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MOBIUS_", "PYTHON"))}
+    environ.pop("COLUMNS", None)  # nothing is wrapped in a pipe
     if poison is None:
         command.append("-E")
     else:

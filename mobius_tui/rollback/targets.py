@@ -143,7 +143,7 @@ def choose_target(way: WayBack, folder: Path, origin: Path) -> Target:
             f"no backup can be read, the live file is untouched: {'; '.join(error.what for error in bad[:3])}",
             where=visible(str(folder)),
             fix="check owner and mode of the backups, and the disk",
-        ) from bad[0]
+        ) from (bad[0].__cause__ or bad[0])  # which tells what ran out from what is not allowed
     raise ProcessingFailed(
         f"no backup is good, the live file is untouched: {'; '.join(error.what for error in bad[:3])}",
         where=visible(str(folder)),

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -71,7 +71,6 @@ class Course:
         began: When it began, monotonic seconds.
         began_at: When it began, seconds since the epoch.
         hooked: Whether the hook before the swap has run.
-        notes: Sentences that were told.
         lost: Whether the catalogue's lock is no longer what others see.
     """
 
@@ -92,7 +91,6 @@ class Course:
     entries: int | None = None
     with_dhash: tuple[int | None, int | None] = (None, None)
     hooked: bool = False
-    notes: list[str] = field(default_factory=list)
     lost: Callable[[], bool] = lambda: False
 
     @property
@@ -109,8 +107,7 @@ class Course:
         return hash_or_absent(self.staged)
 
     def say(self, text: str, level: str = "info") -> None:
-        """Tell a sentence of events, logs and the final summary."""
-        self.notes.append(text)
+        """Tell a sentence of events and logs."""
         self.progress.event(level, "deploy", text)
 
     def show(self, question: str = "") -> None:

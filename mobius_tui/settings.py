@@ -77,6 +77,14 @@ class Settings:
     host: str = _setting("127.0.0.1", "address the worker answers HTTP on; another than loopback opens it to others")
     port: int = _setting(5001, "its port; 0: any free one")
     base_url: str = _setting("", "where health is asked; empty: the worker's own address", alias="BASE_URL")
+    internal_api_key: str = _setting("", "key for metrics and API", alias="INTERNAL_API_KEY", secret=True)
+    internal_api_key_file: str = _setting("", "file that holds this key instead; nobody else may read it")
+    upload_bytes: int = _setting(64 * _MEBI, "bytes of an uploaded image at most")
+    watch_seconds: float = _setting(3600.0, "how long the watch after a deploy lasts")
+    watch_interval: float = _setting(60.0, "seconds between two measurements of a watch")
+    canary_seconds: float = _setting(600.0, "how long a canary is watched")
+    probe_images: int = _setting(100, "images that a watch sends through the service at each measurement")
+    dead_man_url: str = _setting("", "address that a running watch calls each minute", secret=True)
     theme: str = _setting("mobius-dark", "colours of the console")
     low_bandwidth: bool = _setting(False, "fewer repaints for slow links")
     ascii: bool = _setting(False, "plain ASCII borders and marks in the console")
@@ -97,10 +105,11 @@ class Sourced:
     warnings: tuple[str, ...] = ()
 
 
-PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir", "backup_key_file")
+PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir", "backup_key_file",
+         "internal_api_key_file")  # fmt: skip
 """Settings that name a file or folder; relative ones are meant from the workspace, whoever reads them from wherever."""
 
-_FILES = {"catalogue", "backup_key_file"}
+_FILES = {"catalogue", "backup_key_file", "internal_api_key_file"}
 
 OTHER_VARIABLES = (
     "MOBIUS_WORKSPACE", "MOBIUS_RUN", "MOBIUS_MOMENT", "MOBIUS_LIVE", "MOBIUS_BACKUP", "MOBIUS_OUTCOME",
@@ -323,6 +332,11 @@ _RANGES = {
     "image_seconds": (0.1, 3600.0),
     "image_memory": (64 * _MEBI, 10**13),
     "hook_seconds": (0.1, 3600.0),
+    "upload_bytes": (1024, 10**10),
+    "watch_seconds": (1.0, 604_800.0),
+    "watch_interval": (0.05, 3600.0),
+    "canary_seconds": (1.0, 86_400.0),
+    "probe_images": (0, 1000),
 }
 
 

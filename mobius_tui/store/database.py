@@ -12,9 +12,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.system.locks import holder_of
+from mobius_tui.system.processes import process_token
 from mobius_tui.text import visible
 
-SCHEMA_VERSION = 1
+WORKER_LOCK = "worker.lock"
+"""Beside the database: who holds it alone may alter the schema."""
+
+SCHEMA_VERSION = 2
 """``PRAGMA user_version`` of the schema below."""
 
 _SCHEMA = """
@@ -85,6 +90,37 @@ CREATE TABLE worker(
   host TEXT NOT NULL, cores INTEGER NOT NULL, started_at REAL NOT NULL, state TEXT NOT NULL, watching TEXT NOT NULL,
   scanned_at REAL, scan_ms REAL, images INTEGER, unhashed INTEGER, note TEXT NOT NULL DEFAULT '');
 """
+
+_SECOND = """
+CREATE TABLE watches(
+  run_id TEXT PRIMARY KEY, deploy TEXT NOT NULL DEFAULT '', state TEXT NOT NULL, outcome TEXT NOT NULL DEFAULT '',
+  who TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', auto INTEGER NOT NULL, plan TEXT NOT NULL,
+  began_at REAL NOT NULL, until_at REAL NOT NULL, ended_at REAL, token TEXT NOT NULL DEFAULT '',
+  snapshots TEXT NOT NULL DEFAULT '[]', next TEXT NOT NULL DEFAULT '', problem TEXT NOT NULL DEFAULT '',
+  decided_by TEXT NOT NULL DEFAULT '', updated_at REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX watches_began ON watches(began_at);
+
+CREATE TABLE watch_ticks(
+  run_id TEXT NOT NULL, number INTEGER NOT NULL, at REAL NOT NULL, elapsed_s REAL NOT NULL, verdict TEXT NOT NULL,
+  measurement TEXT NOT NULL, rules TEXT NOT NULL, PRIMARY KEY(run_id, number)) WITHOUT ROWID;
+
+CREATE TABLE alerts(
+  name TEXT PRIMARY KEY, severity TEXT NOT NULL, audience TEXT NOT NULL, raised INTEGER NOT NULL,
+  value REAL, limit_at REAL, sentence TEXT NOT NULL, since REAL NOT NULL, cleared_at REAL,
+  acknowledged_by TEXT NOT NULL DEFAULT '', acknowledged_at REAL) WITHOUT ROWID;
+
+CREATE TABLE totals(name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+
+ALTER TABLE samples ADD COLUMN measured INTEGER;
+ALTER TABLE samples ADD COLUMN failed INTEGER;
+ALTER TABLE samples ADD COLUMN low INTEGER;
+ALTER TABLE samples ADD COLUMN duplicates INTEGER;
+ALTER TABLE samples ADD COLUMN memory_bytes INTEGER;
+ALTER TABLE samples ADD COLUMN cpu_share REAL;
+"""
+
+_STEPS = (_SCHEMA, _SECOND)
+"""What makes each version out of the one before; nothing is taken away."""
 
 
 def open_database(path: Path, *, busy_ms: int = 10_000) -> sqlite3.Connection:
@@ -226,12 +262,26 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
             where=visible(str(path)),
             fix="use the newer MOBIUS that wrote it",
         )
+    if version:
+        _refuse_beside_worker(version, path)
     with writing(connection):
-        if int(connection.execute("PRAGMA user_version").fetchone()[0]) == 0:
-            for statement in _SCHEMA.split(";"):
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])  # another process may have been quicker
+        for step in _STEPS[version:]:
+            for statement in step.split(";"):
                 if statement.strip():
                     connection.execute(statement)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _refuse_beside_worker(version: int, path: Path) -> None:
+    """A worker of an older MOBIUS goes on with the schema that it knows until it is restarted."""
+    holder = holder_of(path.parent / WORKER_LOCK)
+    if holder is not None and holder.token != process_token():
+        raise EnvironmentFailed(
+            f"the database has schema {version}, and a worker of an older MOBIUS uses it",
+            where=visible(str(path)),
+            fix="`mobius worker restart`",
+        )
 
 
 @contextlib.contextmanager

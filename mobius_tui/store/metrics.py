@@ -134,7 +134,8 @@ def keep_sample(
     """Note the figures of a minute; kept for 60 days."""
     minute = int(now // 60 * 60)
     connection.execute(
-        "INSERT OR REPLACE INTO samples VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO samples(at, average_ms, p95_ms, failure_rate, rate_per_hour, queue, images, hashed)"
+        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
         (
             minute,
             figures.average_ms,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
+from mobius_tui.store.alerts import AlertRow, list_alerts
 from mobius_tui.store.events import Event, list_events
 from mobius_tui.store.jobs import Job, recent_jobs
 from mobius_tui.store.metrics import Figures, read_figures
 from mobius_tui.store.pairs import Pair, count_pairs, list_pairs
+from mobius_tui.store.watches import TickRow, WatchRow, latest_watch, list_ticks
 from mobius_tui.store.worker_row import WorkerRow, read_worker
 
 
@@ -22,6 +24,9 @@ class StoreSnapshot:
         pairs: The first 500 waiting pairs, most confident first.
         waiting: How many pairs wait.
         low_confidence: How many contents of known files have a low confidence.
+        watch: The watch that began last; None when there was none.
+        ticks: Its latest 120 measurements, oldest first.
+        alerts: The alerts, raised ones first.
     """
 
     worker: WorkerRow | None
@@ -31,6 +36,9 @@ class StoreSnapshot:
     waiting: int
     low_confidence: int
     figures: Figures
+    watch: WatchRow | None = None
+    ticks: tuple[TickRow, ...] = ()
+    alerts: tuple[AlertRow, ...] = ()
 
 
 def read_snapshot(connection: sqlite3.Connection, now: float) -> StoreSnapshot:
@@ -45,6 +53,7 @@ def read_snapshot(connection: sqlite3.Connection, now: float) -> StoreSnapshot:
     """
     connection.execute("BEGIN")
     try:
+        watch = latest_watch(connection)
         return StoreSnapshot(
             worker=read_worker(connection),
             jobs=tuple(recent_jobs(connection, 30)),
@@ -53,6 +62,9 @@ def read_snapshot(connection: sqlite3.Connection, now: float) -> StoreSnapshot:
             waiting=count_pairs(connection),
             low_confidence=count_low_confidence(connection),
             figures=read_figures(connection, now),
+            watch=watch,
+            ticks=() if watch is None else tuple(list_ticks(connection, watch.run_id)),
+            alerts=tuple(list_alerts(connection)),
         )
     finally:
         connection.execute("COMMIT")

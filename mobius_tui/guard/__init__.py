@@ -1,0 +1,1 @@
+"""The guard: samples, rules, verdicts and the watch process; files and the standard library only."""

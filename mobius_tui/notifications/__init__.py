@@ -1,0 +1,1 @@
+"""Telling people: routes by audience, commands and webhooks, repeats until somebody acknowledges."""

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobius_tui.text import human_bytes, human_seconds, visible
+from mobius_tui.text import duration_of, human_bytes, human_seconds, visible
 
 ANYTHING = st.text(st.characters(codec=None), max_size=60)
 
@@ -44,3 +45,16 @@ def test_sizes_and_durations() -> None:
         "0 B", "999 B", "1.0 kB", "1.2 MB", "123 MB", "5.0 TB",
     ]  # fmt: skip
     assert [human_seconds(n) for n in (0.42, 9.96, 42, 185, 3729)] == ["0.4 s", "10.0 s", "42 s", "3:05", "1:02:09"]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("60m", 3600), ("1h30m", 5400), ("48h", 172_800), ("7d", 604_800), ("0.5s", 0.5), (" 2H ", 7200)],
+)
+def test_durations_as_people_write_them(text: str, seconds: float) -> None:
+    assert duration_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "60", "m", "1m1h", "-5m", "1.m", "five", "1e3s", "٣s"])
+def test_no_durations(text: str) -> None:
+    assert duration_of(text) is None

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,10 @@ def test_what_is_no_json_is_dropped_and_counted(tmp_path):
     log.write("info", "worker", "tick", "x", fields={"keys": {(1, 2): 3}})
     log.write("info", "worker", "tick", "good")
     assert log.dropped == 2
-    assert [record["message"] for record in records(log.path)] == ["good"]
+    lost, good = records(log.path)
+    assert good["message"] == "good"
+    assert (lost["level"], lost["event"], lost["fields"]) == ("warning", logs.LOST, {"lost": 2})
+    assert lost["message"] == "2 records were lost: the log could not be written"
 
 
 def test_full_disk_costs_the_record_and_not_the_next(tmp_path, monkeypatch):
@@ -98,6 +102,91 @@ def test_full_disk_costs_the_record_and_not_the_next(tmp_path, monkeypatch):
     log.write("info", "worker", "tick", "whole")
     assert log.dropped == 1
     assert json.loads(log.path.read_bytes().splitlines()[-1])["message"] == "whole"
+
+
+def test_what_was_lost_is_told_once_it_works_again_and_once_only(tmp_path):
+    (tmp_path / "logs").write_text("")  # a file in the place of the folder: nothing can be written
+    log = JsonLog(tmp_path / "logs" / "service.log", rotate=True)
+    for _ in range(12):
+        log.write("info", "worker", "tick", "lost")
+    (tmp_path / "logs").unlink()
+    for number in range(2):
+        log.write("info", "worker", "tick", f"kept {number}")
+    assert [record["message"] for record in records(log.path)] == [
+        "12 records were lost: the log could not be written", "kept 0", "kept 1",
+    ]  # fmt: skip
+    assert log.dropped == 12
+
+
+class Days:
+    """A clock that is set by hand."""
+
+    def __init__(self, text: str) -> None:
+        self.at = datetime.fromisoformat(text)
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+def test_rotated_with_the_first_record_of_a_new_day_in_utc(tmp_path):
+    now = Days("2026-11-20T23:59:59.999+00:00")
+    log = JsonLog(tmp_path / "service.log", rotate=True, now=now)
+    log.write("info", "worker", "tick", "friday")
+    now.at += timedelta(milliseconds=1)
+    log.write("info", "worker", "tick", "saturday")
+    log.write("info", "worker", "tick", "saturday too")
+    assert [record["message"] for record in records(log.path)] == ["saturday", "saturday too"]
+    assert [record["message"] for record in records(tmp_path / "service.log.1")] == ["friday"]
+    now.at -= timedelta(days=3)  # a clock that goes back rotates nothing
+    log.write("info", "worker", "tick", "wednesday?")
+    assert len(records(log.path)) == 3 and not (tmp_path / "service.log.2").exists()
+
+
+def test_a_run_log_goes_through_midnight_in_one_piece(tmp_path):
+    now = Days("2026-11-20T23:59:59+00:00")
+    log = JsonLog(tmp_path / "deploy-1.log", now=now)
+    log.write("info", "deploy", "tick", "before")
+    now.at += timedelta(days=1)
+    log.write("info", "deploy", "tick", "after")
+    assert len(records(log.path)) == 2
+
+
+def test_a_log_whose_first_line_is_none_is_as_old_as_its_last_write(tmp_path):
+    path = tmp_path / "service.log"
+    path.write_text("not of ours\n")
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    JsonLog(path, rotate=True).write("info", "worker", "tick", "new")
+    assert (tmp_path / "service.log.1").read_text() == "not of ours\n"
+    assert [record["message"] for record in records(path)] == ["new"]
+
+
+def test_processes_that_meet_a_new_day_at_once_rotate_once_and_lose_nothing(tmp_path):
+    path = tmp_path / "service.log"
+    JsonLog(path, now=Days("2026-11-19T12:00:00+00:00")).write("info", "worker", "tick", "the day before")
+    code = (
+        "import sys; from pathlib import Path; from mobius_tui.logs import JsonLog\n"
+        "log = JsonLog(Path(sys.argv[1]), rotate=True)\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "for n in range(20): log.write('info', 'worker', 'tick', 'x')\n"
+        "sys.exit(log.dropped)"
+    )
+    several = [
+        subprocess.Popen([sys.executable, "-c", code, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(4)
+    ]
+    for process in several:
+        assert process.stdout is not None and process.stdout.readline()
+    for process in several:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.close()
+    assert [process.wait(timeout=60) for process in several] == [0] * 4
+    for process in several:
+        assert process.stdout is not None
+        process.stdout.close()
+    kept = [records(place) for place in (path, tmp_path / "service.log.1")]
+    assert sum(map(len, kept)) == 81 and kept[1][0]["message"] == "the day before"
+    assert not (tmp_path / "service.log.2").exists(), "rotated once"
 
 
 @pytest.mark.parametrize("size", [50, 20_000])

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 import pytest
 
 from mobius_tui.errors import BadInput, EnvironmentFailed
-from mobius_tui.rollback import hooks
-from mobius_tui.rollback.hooks import MOMENTS, TAIL_LINES, prepare_hook, required_moments, run_hook
+from mobius_tui.rollback.hooks import MOMENTS, prepare_hook, required_moments, run_hook
+from mobius_tui.system import commands
+from mobius_tui.system.commands import TAIL_LINES
 from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import Workspace
 
@@ -84,7 +85,7 @@ def test_failure_of_one_that_is_not_required_stops_nothing(ws_with):
 def time_is_up_when(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the hooks' clock jump as soon as a file is there, so that no test depends on a machine's speed."""
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + (10_000 if path.exists() else 0))
-    monkeypatch.setattr(hooks, "time", clock)
+    monkeypatch.setattr(commands, "time", clock)
 
 
 def test_time_limit_ends_the_whole_group(ws_with, tmp_path, monkeypatch):
@@ -333,6 +334,6 @@ def test_what_only_a_shell_understands_is_refused(make_workspace, line, meant):
     ],
 )
 def test_what_is_quoted_for_a_shell_or_means_itself_is_well(make_workspace, line, monkeypatch):
-    monkeypatch.setattr(hooks, "_found", lambda *_: Path("/bin/true"))
+    monkeypatch.setattr(commands, "_found", lambda *_: Path("/bin/true"))
     ws = make_workspace(0, hook_before_swap=line)
     assert prepare_hook(ws, "before_swap", os.environ)[1:] == shlex.split(line)[1:]

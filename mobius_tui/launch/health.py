@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import http.client
 import json
-import socket
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError
+from mobius_tui.launch.questions import call, shown_url
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system.locks import holder_of
 from mobius_tui.system.processes import is_alive
@@ -35,7 +31,6 @@ PORT_ADVICE: Final = (
 """What to do when the worker's port is taken."""
 
 _HOST_ADVICE = "mend host and port in mobius.toml, then `mobius worker restart`"
-_MOST_BYTES = 1_000_000
 _PAUSE_S = 0.25
 _STATUSES = {200: ("healthy", "degraded", "unhealthy"), 503: ("unhealthy",)}
 
@@ -77,6 +72,8 @@ class Health:
         sentence: The same in words.
         seconds: How long it took.
         fix: What to do when nobody could be asked; empty otherwise.
+        asked: False when this process itself could not ask: that says nothing of the service.
+        stalled_s: So many seconds this process stood still meanwhile: see ``questions.Answer``.
     """
 
     status: str
@@ -84,6 +81,8 @@ class Health:
     sentence: str = ""
     seconds: float = 0.0
     fix: str = ""
+    asked: bool = True
+    stalled_s: float = 0.0
 
     @property
     def answers(self) -> bool:
@@ -206,79 +205,22 @@ class _Unusable(Exception):
 
 
 def _asked(url: str, timeout_s: float, token: str) -> Health:
-    """One question in a thread of its own: no look-up of a name and no drop of an answer holds this process up."""
-    began = time.monotonic()
-    place = f"{_shown(url)}/health"
-    question = _Question(url, timeout_s)
-    thread = threading.Thread(target=question.ask, name="ask-health", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    seconds = time.monotonic() - began
-    if thread.is_alive():
-        question.give_up()
-        return Health("unreachable", {}, f"{place} did not answer within {timeout_s:g} s", seconds)
-    if question.problem:
-        return Health("unreachable", {}, f"{place}: {question.problem}", seconds)
+    place = f"{shown_url(url)}/health"
+    answer = call(url, "GET", "/health", timeout_s=timeout_s)
+    if answer.trouble:
+        said = f"{place} {answer.problem}" if answer.trouble == "timeout" else f"{place}: {answer.problem}"
+        asked = answer.trouble != "own"
+        return Health("unreachable", {}, said, answer.seconds, asked=asked, stalled_s=answer.stalled_s)
     try:
-        body = _body(question.code, question.data, token)
+        body = _body(answer.status, answer.data, token)
     except _Unusable as error:
-        return Health("unreachable", {}, f"{place}: {error}", seconds)
-    return Health(body["status"], body, _sentence(body), seconds)
-
-
-class _Question:
-    """One GET of ``/health``; afterwards either ``problem`` says why not, or ``code`` and ``data`` are the answer."""
-
-    def __init__(self, url: str, timeout_s: float) -> None:
-        self.code = 0
-        self.data = b""
-        self.problem = ""
-        self._url = url
-        self._timeout_s = timeout_s
-        self._connection: http.client.HTTPConnection | None = None
-
-    def ask(self) -> None:
-        try:
-            parts = urlsplit(self._url)
-            self._connection = _connection(parts, self._timeout_s)
-            path = parts.path.rstrip("/") + "/health"
-            self._connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
-            answer = self._connection.getresponse()
-            self.code, self.data = answer.status, answer.read(_MOST_BYTES + 1)
-        except TimeoutError:
-            self.problem = f"no answer within {self._timeout_s:g} s"
-        except ConnectionRefusedError:
-            self.problem = "nobody listens there"
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            self.problem = visible(reason) or type(error).__name__
-        finally:
-            self.give_up()
-
-    def give_up(self) -> None:
-        """End the connection, also under a thread that still reads from it."""
-        connection = self._connection
-        if connection is None:
-            return
-        with contextlib.suppress(OSError, AttributeError):
-            connection.sock.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            connection.close()
-
-
-def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnection:
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("that is no http:// or https:// address")
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(parts.hostname, parts.port, timeout=timeout_s)
-    return http.client.HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
+        return Health("unreachable", {}, f"{place}: {error}", answer.seconds, stalled_s=answer.stalled_s)
+    return Health(body["status"], body, _sentence(body), answer.seconds, stalled_s=answer.stalled_s)
 
 
 def _body(code: int, data: bytes, token: str) -> dict[str, Any]:
     if code not in _STATUSES:
         raise _Unusable(f"answered {code}, which a worker does not")
-    if len(data) > _MOST_BYTES:
-        raise _Unusable("the answer is too long")
     try:
         body = json.loads(data)
     except (ValueError, RecursionError) as error:
@@ -296,12 +238,3 @@ def _sentence(body: dict[str, Any]) -> str:
     items = checks.values() if isinstance(checks, dict) else ()
     wrong = [str(item.get("sentence", "")) for item in items if isinstance(item, dict) and item.get("ok") is not True]
     return visible(f"{body['status']}: {'; '.join(wrong)}" if wrong else str(body["status"]))
-
-
-def _shown(url: str) -> str:
-    """An address without the login it may hold."""
-    try:
-        parts = urlsplit(url)
-        return visible(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/"))
-    except ValueError:
-        return "the base URL"

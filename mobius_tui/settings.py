@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from mobius_tui.audiences import Route, routes_of
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.logs import LEVELS
 from mobius_tui.text import visible
@@ -98,11 +99,13 @@ class Sourced:
         values: What holds.
         sources: By setting: ``flag``, a variable's name, ``mobius.toml``, ``mobius.toml [env.NAME]`` or ``default``.
         warnings: What a person should know, such as a misspelt ``MOBIUS_`` variable.
+        routes: Where notifications go, by audience; none for an audience that nobody listens for.
     """
 
     values: Settings
     sources: Mapping[str, str]
     warnings: tuple[str, ...] = ()
+    routes: Mapping[str, Route] = field(default_factory=dict)
 
 
 PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir", "backup_key_file",
@@ -113,8 +116,9 @@ _FILES = {"catalogue", "backup_key_file", "internal_api_key_file"}
 
 OTHER_VARIABLES = (
     "MOBIUS_WORKSPACE", "MOBIUS_RUN", "MOBIUS_MOMENT", "MOBIUS_LIVE", "MOBIUS_BACKUP", "MOBIUS_OUTCOME",
+    "MOBIUS_NOTIFY_KIND", "MOBIUS_NOTIFY_SEVERITY", "MOBIUS_NOTIFY_AUDIENCE", "MOBIUS_NOTIFY_TITLE",
 )  # fmt: skip
-"""``MOBIUS_`` variables that are no settings; all but the first are told to hooks."""
+"""``MOBIUS_`` variables that are no settings; all but the first are told to hooks and notification commands."""
 
 
 def setting_names() -> list[str]:
@@ -165,6 +169,8 @@ class _Loading:
         self.environ = environ
         self.lenient = lenient
         self.warnings: list[str] = []
+        self.notify: object = None
+        self.notify_of: dict[str, object] = {}
 
     def load(self) -> Sourced:
         top, sections = self._tables()
@@ -178,8 +184,9 @@ class _Loading:
                 values[item.name], sources[item.name] = environment, source
             else:
                 values[item.name], sources[item.name] = self._value(item.name, top, section, name)
+        routes = routes_of(self.notify, self.notify_of, name, TOML_NAME, self._refuse)
         self.warnings += _misspelt_variables(self.environ)
-        return Sourced(Settings(**values), sources, tuple(self.warnings))
+        return Sourced(Settings(**values), sources, tuple(self.warnings), routes)
 
     def _tables(self) -> tuple[Mapping[str, object], Mapping[str, Mapping[str, object]]]:
         """The top table and those of the environments, checked for keys."""
@@ -189,6 +196,7 @@ class _Loading:
             self._refuse(error)
             return {}, {}
         given = table.pop("env", {})
+        self.notify = table.pop("notify", None)
         top = self._known(table, TOML_NAME, setting_names())
         if not isinstance(given, Mapping):
             self._refuse(BadInput("[env] must hold tables such as [env.production]", where=TOML_NAME))
@@ -202,7 +210,9 @@ class _Loading:
                 self._refuse(BadInput(f"[env.{name}] must be a table", where=TOML_NAME))
             else:
                 allowed = [known for known in setting_names() if known != "environment"]
-                sections[name] = self._known(section, f"{TOML_NAME} [env.{name}]", allowed)
+                self.notify_of[name] = section.get("notify")
+                rest = {key: value for key, value in section.items() if key != "notify"}
+                sections[name] = self._known(rest, f"{TOML_NAME} [env.{name}]", allowed)
         return top, sections
 
     def _known(self, table: Mapping[str, object], where: str, allowed: Sequence[str]) -> Mapping[str, object]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import sqlite3
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mobius_tui.store.database import writing
+from mobius_tui.store.totals import add_totals
 from mobius_tui.store.values import number, whole
 from mobius_tui.system import clock
 
@@ -59,19 +62,32 @@ def keep_batch(
     size: int,
     at: float | None = None,
 ) -> None:
-    """Note a batch of images: their durations in ms, how many failed or are of low confidence, their bytes."""
-    connection.execute(
-        "INSERT INTO batches(at, run_id, images, failed, low, bytes, durations) VALUES(?, ?, ?, ?, ?, ?, ?)",
-        (
-            clock.now() if at is None else at,
-            run_id,
-            len(durations_ms),
-            failed,
-            low,
-            size,
-            array.array("f", sorted(durations_ms)).tobytes(),  # in order: a percentile is then found without sorting
-        ),
-    )
+    """Note a batch of images, in the figures and in the totals together.
+
+    Args:
+        connection: The database; a transaction of the caller is joined.
+        run_id: What they were hashed for.
+        durations_ms: Time of each image, milliseconds.
+        failed: How many failed.
+        low: How many are of low confidence.
+        size: Bytes of them all.
+        at: When, seconds since the epoch; None means now.
+    """
+    ordered = sorted(durations_ms)  # a percentile is then found without sorting
+    with contextlib.nullcontext() if connection.in_transaction else writing(connection):
+        connection.execute(
+            "INSERT INTO batches(at, run_id, images, failed, low, bytes, durations) VALUES(?, ?, ?, ?, ?, ?, ?)",
+            (
+                clock.now() if at is None else at,
+                run_id,
+                len(ordered),
+                failed,
+                low,
+                size,
+                array.array("f", ordered).tobytes(),
+            ),
+        )
+        add_totals(connection, ordered, failed=failed, low=low, size=size)
 
 
 def read_figures(connection: sqlite3.Connection, now: float) -> Figures:
@@ -129,24 +145,50 @@ def _percentile(batches: Sequence[array.array[float]], percent: int) -> float | 
 
 
 def keep_sample(
-    connection: sqlite3.Connection, figures: Figures, queue: int, images: int, hashed: int, now: float
+    connection: sqlite3.Connection,
+    figures: Figures,
+    queue: int,
+    images: int,
+    hashed: int,
+    now: float,
+    *,
+    low: int | None = None,
+    duplicates: int | None = None,
+    memory_bytes: int | None = None,
+    cpu_share: float | None = None,
 ) -> None:
-    """Note the figures of a minute; kept for 60 days."""
-    minute = int(now // 60 * 60)
-    connection.execute(
-        "INSERT OR REPLACE INTO samples(at, average_ms, p95_ms, failure_rate, rate_per_hour, queue, images, hashed)"
-        " VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            minute,
-            figures.average_ms,
-            figures.p95_ms,
-            figures.failure_rate,
-            figures.rate_per_hour,
-            queue,
-            images,
-            hashed,
-        ),
-    )
+    """Note the figures of a minute; kept for 60 days.
+
+    Args:
+        connection: The database.
+        figures: Of the 15 minutes before.
+        queue: Waiting pairs and low-confidence images.
+        images: Known files.
+        hashed: Of these, those that have been read.
+        now: Seconds since the epoch.
+        low: Low-confidence images of the library.
+        duplicates: Its duplicates.
+        memory_bytes: Resident memory of the worker and its children.
+        cpu_share: Processor time that they took, as a share of one core.
+    """
+    row = {
+        "at": int(now // 60 * 60),
+        "average_ms": figures.average_ms,
+        "p95_ms": figures.p95_ms,
+        "failure_rate": figures.failure_rate,
+        "rate_per_hour": figures.rate_per_hour,
+        "queue": queue,
+        "images": images,
+        "hashed": hashed,
+        "measured": figures.images,
+        "failed": figures.failed,
+        "low": low,
+        "duplicates": duplicates,
+        "memory_bytes": memory_bytes,
+        "cpu_share": cpu_share,
+    }
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT OR REPLACE INTO samples({', '.join(row)}) VALUES({marks})", list(row.values()))
 
 
 def list_samples(connection: sqlite3.Connection, since: float, until: float) -> list[dict[str, float | None]]:
@@ -158,8 +200,8 @@ def list_samples(connection: sqlite3.Connection, since: float, until: float) -> 
         until: Likewise.
 
     Returns:
-        A row a minute: ``at`` (seconds), the figures (milliseconds, fraction 0..1, images an hour), ``queue``,
-        ``images`` and ``hashed``; None where nothing was measured.
+        A row a minute: ``at`` (seconds), the figures of the 15 minutes before (milliseconds, fraction 0..1, images an
+        hour, ``measured`` and ``failed`` images) and what ``keep_sample`` was told; None where nothing was measured.
     """
     rows = connection.execute("SELECT * FROM samples WHERE at >= ? AND at <= ? ORDER BY at", (since, until)).fetchall()
     return [{name: number(row[name]) for name in row.keys()} for row in rows]  # noqa: SIM118

@@ -196,6 +196,10 @@ class HealthChecks:
         assert isinstance(found, dict)
         return found
 
+    def backups(self) -> list[Backup]:
+        """The backups as they were when a check last looked through them."""
+        return self._backups[1] if self._backups is not None else []
+
     def _identity(self) -> str | None:
         if not self._library_id:
             with contextlib.suppress(OSError, MobiusError, ValueError):

@@ -10,19 +10,17 @@ from traceback import format_exception
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import SERVICE_LOG, JsonLog
 from mobius_tui.store.events import add_event, forget_events
-from mobius_tui.store.images import count_images
 from mobius_tui.store.jobs import Job, claim_next
-from mobius_tui.store.metrics import forget_old, keep_sample, read_figures
-from mobius_tui.store.pairs import count_pairs
-from mobius_tui.store.scan import count_pending
-from mobius_tui.store.snapshot import count_low_confidence
+from mobius_tui.store.metrics import forget_old
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.follow import LibraryFollower
 from mobius_tui.worker.health import HealthChecks, Pulse
 from mobius_tui.worker.http import HttpServer
+from mobius_tui.worker.metrics import Metrics
 from mobius_tui.worker.recovery import Recovery
+from mobius_tui.worker.requests import RequestCounts
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import JobRunner
 from mobius_tui.worker.stopping import StopRequest
@@ -69,7 +67,9 @@ class Service:
         self._said = ""
         self._stepped = time.monotonic()
         token = self._row.row.token
-        self._http = HttpServer(ws, token, HealthChecks(ws, token, self._pulse), self._log)
+        checks, self._requests = HealthChecks(ws, token, self._pulse), RequestCounts()
+        self._metrics = Metrics(ws, self._requests, checks)
+        self._http = HttpServer(ws, token, checks, self._log)
 
     def run(self) -> None:
         """Work until somebody wishes the end.
@@ -154,16 +154,7 @@ class Service:
                 act(connection)
 
     def _sample(self, connection: sqlite3.Connection) -> None:
-        now = clock.now()
-        images = count_images(connection)
-        keep_sample(
-            connection,
-            read_figures(connection, now),
-            count_pairs(connection) + count_low_confidence(connection),
-            images,
-            images - count_pending(connection),
-            now,
-        )
+        self._metrics.keep(connection)
 
     def _forget(self, connection: sqlite3.Connection) -> None:
         now = clock.now()

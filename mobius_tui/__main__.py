@@ -42,9 +42,12 @@ def run(arguments: Sequence[str]) -> int:
     from mobius_tui.cli.app import root
     from mobius_tui.cli.call import Call
 
+    from mobius_tui.uncaught import uncaught_into
+
     call = Call(_run_console)
     try:
-        answer = root.main(args=list(arguments), prog_name="mobius", standalone_mode=False, obj=call)
+        with uncaught_into(lambda error, _: _report_defect(error, call)):
+            answer = root.main(args=list(arguments), prog_name="mobius", standalone_mode=False, obj=call)
         code = answer if isinstance(answer, int) else 0
     except BaseException as error:
         code = _report(error, call)

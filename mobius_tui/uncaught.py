@@ -58,9 +58,37 @@ class RedactedStream(io.TextIOBase):
         return getattr(self._behind, "encoding", None) or "utf-8"
 
 
+Note = Callable[[BaseException, str], None]
+"""Takes an exception and where it ended something."""
+
+
+@contextlib.contextmanager
+def uncaught_into(note: Note) -> Iterator[None]:
+    """Give what nobody catches in threads and finalisers to a function, and none of it to stderr, while the block lasts.
+
+    Args:
+        note: Takes it; must not raise.
+    """
+
+    def of_thread(told: threading.ExceptHookArgs) -> None:
+        if told.exc_type is not SystemExit:
+            name = told.thread.name if told.thread is not None else "unknown"
+            note(told.exc_value or told.exc_type(), f"thread {name}")
+
+    def of_interpreter(told: sys.UnraisableHookArgs) -> None:
+        note(told.exc_value or told.exc_type(), told.err_msg or "a finaliser")
+
+    before = (threading.excepthook, sys.unraisablehook)
+    threading.excepthook, sys.unraisablehook = of_thread, of_interpreter
+    try:
+        yield
+    finally:
+        threading.excepthook, sys.unraisablehook = before
+
+
 @contextlib.contextmanager
 def logging_uncaught(log: JsonLog, component: str) -> Iterator[None]:
-    """Write what nobody catches into a log, and nothing of it to stderr, while the block lasts.
+    """The same into a log, with what ends the main thread.
 
     Args:
         log: Where to; it redacts.
@@ -70,21 +98,12 @@ def logging_uncaught(log: JsonLog, component: str) -> Iterator[None]:
     def of_main(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         note_uncaught(log, component, error, "the main thread")
 
-    def of_thread(told: threading.ExceptHookArgs) -> None:
-        if told.exc_type is not SystemExit:
-            name = told.thread.name if told.thread is not None else "unknown"
-            note_uncaught(log, component, told.exc_value or told.exc_type(), f"thread {name}")
-
-    def of_interpreter(told: sys.UnraisableHookArgs) -> None:
-        where = told.err_msg or "the interpreter"
-        note_uncaught(log, component, told.exc_value or told.exc_type(), where)
-
-    before = (sys.excepthook, threading.excepthook, sys.unraisablehook)
-    sys.excepthook, threading.excepthook, sys.unraisablehook = of_main, of_thread, of_interpreter
+    before, sys.excepthook = sys.excepthook, of_main
     try:
-        yield
+        with uncaught_into(lambda error, where: note_uncaught(log, component, error, where)):
+            yield
     finally:
-        sys.excepthook, threading.excepthook, sys.unraisablehook = before
+        sys.excepthook = before
 
 
 def note_uncaught(log: JsonLog, component: str, error: BaseException, where: str) -> None:
@@ -131,10 +150,15 @@ def as_background(log: JsonLog, component: str, *, silent: bool) -> Iterator[Non
         component: Which part of MOBIUS it is.
         silent: In production: whatever is printed inside the block, by libraries in C as well, goes nowhere.
     """
-    if sys.stderr is not None and not isinstance(sys.stderr, RedactedStream):
-        sys.stderr = RedactedStream(sys.stderr)
+    redact_stderr()
     with logging_uncaught(log, component), _nothing_printed() if silent else contextlib.nullcontext():
         yield
+
+
+def redact_stderr() -> None:
+    """Redact whatever this process says on stderr from here on: it lands in a file."""
+    if sys.stderr is not None and not isinstance(sys.stderr, RedactedStream):
+        sys.stderr = RedactedStream(sys.stderr)
 
 
 @contextlib.contextmanager

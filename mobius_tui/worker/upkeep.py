@@ -1,4 +1,4 @@
-"""What the worker does for the backups by itself: one by schedule, and a clean once a day."""
+"""What the worker does by itself: a backup by schedule, and once a day a clean of backups and of old run logs."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.backup import clean_backups, decisions_of
+from mobius_tui.operations.run_logs import forget_run_logs
 from mobius_tui.recovery.backup_files import Backup, list_backups, newest
 from mobius_tui.recovery.backups import digest_now
 from mobius_tui.recovery.retention import Decision
@@ -34,7 +35,7 @@ _CLEANED = "backups_cleaned"
 
 
 class Upkeep:
-    """Backups by schedule and the daily clean.
+    """Backups by schedule and the daily clean of backups and run logs.
 
     Args:
         ws: The workspace.
@@ -50,6 +51,7 @@ class Upkeep:
         self._seen: tuple[object, ...] = ()
         self._thread: threading.Thread | None = None
         self._decisions: list[Decision] = []
+        self._logs: list[str] = []
 
     def step(self, connection: sqlite3.Connection) -> None:
         """Do what is due; a failure is told and tried again later, it never ends the worker.
@@ -104,15 +106,20 @@ class Upkeep:
             return
         with writing(connection):
             write_meta(connection, _CLEANED, f"{now:.0f}")
+        active = {job.run_id for job in list_jobs(connection, active_only=True)}
         # hundreds of removals take seconds, and the worker's loop must not wait; the next clean goes on
-        self._thread = threading.Thread(target=self._clean_now, name="backup-clean", daemon=True)
+        self._thread = threading.Thread(target=self._clean_now, args=(active,), name="clean", daemon=True)
         self._thread.start()
 
-    def _clean_now(self) -> None:
+    def _clean_now(self, active: set[str]) -> None:
         try:
             self._decisions = clean_backups(self._ws, dry_run=False)
         except Exception as error:  # in a thread nobody else would hear of it
             self._log.write("warning", "worker", "upkeep", f"the backups were not cleaned: {visible(str(error))}")
+        try:
+            self._logs = forget_run_logs(self._ws, active, clock.now())
+        except Exception as error:
+            self._log.write("warning", "worker", "upkeep", f"old run logs were not deleted: {visible(str(error))}")
 
     def wait(self) -> None:
         """Wait until a clean that is under way has ended."""
@@ -129,6 +136,11 @@ class Upkeep:
             said = f"{counted(len(removed), 'backup')} removed that no rule keeps"
             add_event(connection, "info", "worker", "backups_cleaned", said, fields={"removed": removed})
             self._log.write("info", "worker", "backups_cleaned", said, fields={"removed": removed})
+        logs, self._logs = self._logs, []
+        if logs:
+            said = f"{counted(len(logs), 'run log')} older than 90 days deleted"
+            add_event(connection, "info", "worker", "logs_cleaned", said, fields={"removed": logs})
+            self._log.write("info", "worker", "logs_cleaned", said, fields={"removed": logs})
         for each in decisions:
             if each.failed:
                 self._log.write("warning", "worker", "upkeep", f"{each.backup.name} {visible(each.reason)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from typing import Any
@@ -158,3 +159,18 @@ def test_trouble_is_told_and_does_not_end_the_worker(ws: Workspace, store: Store
     keep.wait()
     said = (ws.logs / "service.log").read_text()
     assert said.count("cannot be listed") == 2 and "the backups were not cleaned" in said
+
+
+def test_old_run_logs_go_once_a_day_and_it_is_told(ws: Workspace, store: Store, time: Time) -> None:
+    keep, connection = upkeep(ws, time), store(ws)
+    for run, age in (("deploy-20260101T000000Z", 91), ("deploy-20260910T000000Z", 1)):
+        path = ws.logs / f"{run}.log"
+        path.write_text("{}\n")
+        os.utime(path, (time.now - age * 24 * HOUR,) * 2)
+    for _ in range(2):
+        keep.step(connection)
+        keep.wait()
+    assert [path.name for path in ws.logs.glob("deploy-*")] == ["deploy-20260910T000000Z.log"]
+    (event,) = [event for event in list_events(connection) if event.event == "logs_cleaned"]
+    assert event.fields == {"removed": ["deploy-20260101T000000Z.log"]}
+    assert event.message == "1 run log older than 90 days deleted"

@@ -46,6 +46,7 @@ from mobius_tui.store.database import open_database, open_for_reading
 from mobius_tui.store.jobs import Job, find_job
 from mobius_tui.system import clock
 from mobius_tui.text import counted, human_seconds, visible
+from mobius_tui.uncaught import redact_stderr
 from mobius_tui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -403,6 +404,7 @@ def _be_the_deploy(call: Call, job_id: int) -> int:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     ws = call.open(writes=True)
+    redact_stderr()
     with contextlib.closing(open_database(ws.database)) as connection:
         job = run_started(ws, connection, job_id, lambda: bool(asked))
     if job.state == "done":

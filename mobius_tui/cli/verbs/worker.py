@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sqlite3
@@ -13,7 +14,7 @@ import click
 from mobius_tui.cli import interrupts
 from mobius_tui.cli.call import Call, needs_verb, takes_common_options
 from mobius_tui.cli.layout import labelled
-from mobius_tui.cli.output import data_width, show, show_json, tell_wrapped
+from mobius_tui.cli.output import data_width, show, show_json, tell_raw, tell_wrapped
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
@@ -57,12 +58,31 @@ def start(call: Call, reason: str) -> int:
 @takes_common_options
 @click.pass_obj
 def run(call: Call) -> int:
-    """Be the worker, in the foreground, until Ctrl-C or SIGTERM; for systemd and for looking at it."""
+    """Be the worker, in the foreground, until Ctrl-C or SIGTERM; for systemd and for looking at it.
+
+    In production it prints nothing: logs/service.log has it all. Only why it could not start or go on is said.
+    """
+    from mobius_tui.logs import SERVICE_LOG, JsonLog
+    from mobius_tui.uncaught import as_background
     from mobius_tui.worker.run import run_worker
 
-    ws = call.open(writes=True)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            ws = call.open(writes=True)
+    except BaseException:
+        tell_raw(said.getvalue())
+        raise
+    log = JsonLog(ws.logs / SERVICE_LOG, rotate=True, least=ws.settings.log_level, within=ws.root)
+    silent = ws.settings.environment == "production"
+    if silent:
+        for line in said.getvalue().splitlines():
+            log.write("warning", "worker", "start", line)
+    else:
+        tell_raw(said.getvalue())
     interrupts.hand_over_to(signal.SIGTERM)
-    code = run_worker(ws)
+    with as_background(log, "worker", silent=silent):
+        code = run_worker(ws)
     cause = interrupts.cause_of_stop()
     if cause is not None:
         raise cause

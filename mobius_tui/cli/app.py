@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "deploy": ("deploy", "Publish new fingerprints behind backup, verification and smoke tests."),
     "smoke": ("smoke", "Smoke tests: does the service do what it is for."),
     "rollback": ("rollback", "Bring the catalogue back that was live before."),
+    "watch": ("watch", "Guard what is live: 60 minutes, a measurement a minute, rollback."),
     "backup": ("backup", "Make and verify backups of the catalogue."),
     "worker": ("worker", "The background worker: start, run, stop, restart, status."),
     "jobs": ("jobs", "Running operations."),

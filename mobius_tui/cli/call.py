@@ -92,7 +92,18 @@ class Call:
         if writes:
             self.log = ws.logs / "service.log"
             self._bring_to_rest(ws)
+        self._heal_guard(ws)
         return ws
+
+    def _heal_guard(self, ws: Workspace) -> None:
+        """Start the guard again that died under its watch: any verb does."""
+        if not (ws.state / "watch").is_dir():  # most workspaces: nothing is imported for them
+            return
+        from mobius_tui.guard.launch import heal_guard
+
+        said = heal_guard(ws, os.environ, self.env)
+        if said:
+            tell_wrapped(said, "warn")
 
     def _bring_to_rest(self, ws: Workspace) -> None:
         """Finish or undo what a crash cut off, and say which, before this verb writes anything."""
@@ -106,7 +117,9 @@ class Call:
         """The workspace, opened leniently; the caller shows its warnings itself."""
         from mobius_tui.workspace import open_workspace
 
-        return open_workspace(self.root, {"environment": self.env}, os.environ, self.who(), lenient=True)
+        ws = open_workspace(self.root, {"environment": self.env}, os.environ, self.who(), lenient=True)
+        self._heal_guard(ws)
+        return ws
 
     def say(self, text: str, style: str = "") -> None:
         """Talk on stderr, unless it is to be quiet."""

@@ -1,0 +1,361 @@
+"""`mobius watch`: starts or joins the one watch, stays attached, and asks things of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from mobius_tui.cli import interrupts
+from mobius_tui.cli.call import Call, takes_common_options
+from mobius_tui.cli.layout import labelled
+from mobius_tui.cli.output import data_width, flush, show, show_json, show_json_line, tell_wrapped
+from mobius_tui.cli.watch_lines import STYLES, end_lines, failing_lines, rule_table, tick_line, verdict_of
+from mobius_tui.errors import BadInput, ProcessingFailed, TimeLimit
+from mobius_tui.guard.records import Story
+from mobius_tui.guard.verdict import next_line
+from mobius_tui.launch.questions import shown_url
+from mobius_tui.operations.watching import (
+    WatchOptions,
+    WatchView,
+    ask_watch,
+    exit_code_of_watch,
+    read_watch,
+    start_watch,
+)
+from mobius_tui.system import clock
+from mobius_tui.text import duration_of, human_seconds, visible
+from mobius_tui.workspace import Workspace
+
+_LOOK_S = 0.25
+_ORPHAN_S = 60.0
+
+
+class Duration(click.ParamType[float]):
+    """A duration as people write it, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds of ``60m``, ``90s``, ``1h30m``."""
+        if isinstance(value, float):
+            return value
+        seconds = duration_of(str(value))
+        if seconds is None or seconds <= 0:
+            self.fail(f"{visible(str(value))!r} is no duration such as 60m, 90s or 1h30m", param, ctx)
+        return seconds
+
+
+@click.group("watch", invoke_without_command=True)
+@takes_common_options
+@click.option("--backup", metavar="NAME", default="", help="The way back; default: that of what is live.")
+@click.option("--auto-rollback", is_flag=True, help="Roll back by itself; without it, it pages and asks.")
+@click.option("--duration", type=Duration(), metavar="TIME", help="How long it lasts; default 60m.")
+@click.option("--interval", type=Duration(), metavar="TIME", help="Between two measurements; default 60s.")
+@click.option("--base-url", default="", metavar="URL", help="The service to measure; default: this library's worker.")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@click.pass_context
+def watch(ctx: click.Context, /, **given: Any) -> int | None:
+    """Guard what is live: a measurement a minute for 60 minutes, by a process of its own.
+
+    Starts the watch or joins the one that is on, and stays attached: a line a measurement. Ctrl-C only detaches.
+    Ends with 0 when accepted, 2 when rolled back, 4 without a verdict.
+    """
+    if ctx.invoked_subcommand is not None:
+        asked = [name for name, value in given.items() if value]
+        if asked:
+            option = "--" + asked[0].replace("_", "-")
+            raise click.UsageError(f"{option} is an option of `mobius watch` alone", ctx)
+        return None
+    call: Call = ctx.obj
+    ws = call.open(writes=True)
+    options = _options(given)
+    if not _is_on(ws):
+        call.say("measuring the baseline, then the watch begins")
+    found, joined = start_watch(ws, options, os.environ, call.env)
+    if joined:
+        asked = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+        note = f"; {', '.join(asked)} had no effect" if asked else ""
+        call.say(f"joined the watch {found.run} of {visible(found.who)}{note}", "warn" if asked else "")
+    else:
+        call.say(f"the watch {found.run} runs in a process of its own, with automatic rollback {_on(found.plan.auto)}")
+    return _attached(call, ws, found.run)
+
+
+def _is_on(ws: Workspace) -> bool:
+    view = read_watch(ws)
+    return view is not None and view.open is not None
+
+
+def _options(given: Mapping[str, Any]) -> WatchOptions:
+    interval, duration = given["interval"], given["duration"]
+    if interval is not None and interval < 0.05:
+        raise BadInput("the interval is shorter than 0.05 s", fix="give --interval more")
+    if duration is not None and duration > 604_800:
+        raise BadInput("a watch lasts 7 days at most", fix="give --duration less")
+    return WatchOptions(
+        auto=given["auto_rollback"],
+        duration_s=duration,
+        interval_s=interval,
+        base_url=given["base_url"],
+        backup=given["backup"],
+        reason=given["reason"],
+    )
+
+
+def _on(auto: bool) -> str:
+    return "on" if auto else "off: it pages and asks"
+
+
+def _attached(call: Call, ws: Workspace, run: str) -> int:
+    """Print each measurement until the watch has ended or its time is over."""
+    shown = 0
+    lonely = time.monotonic()
+    try:
+        while True:
+            view = read_watch(ws, run)
+            if view is None:
+                raise ProcessingFailed("the files of the watch are gone", fix="`mobius watch status`")
+            shown = _print_new(call, view, shown)
+            if view.story.state in {"ended", "undecided"}:
+                return _tell_end(call, ws, view)
+            if view.guarded:
+                lonely = time.monotonic()
+            elif time.monotonic() - lonely > _LOOK_S * 8:
+                _take_up(call, ws)
+                lonely = time.monotonic() + _ORPHAN_S
+            time.sleep(_LOOK_S)
+    except interrupts.AskedToEnd as asked:
+        asked.cause.what = f"{asked.cause.what}; detached, the watch goes on without this terminal"
+        asked.cause.fix = "`mobius watch` joins it again, `mobius watch stop --reason TEXT` ends it"
+        if isinstance(asked.cause, TimeLimit):
+            asked.cause.what = f"{asked.cause.what} and has no verdict yet"
+        raise
+
+
+def _take_up(call: Call, ws: Workspace) -> None:
+    """The guard is gone: start it again, as any verb does."""
+    from mobius_tui.guard.launch import heal_guard
+
+    said = heal_guard(ws, os.environ, call.env)
+    if said:
+        tell_wrapped(said, "warn")
+
+
+def _print_new(call: Call, view: WatchView, shown: int) -> int:
+    """Print what the journal tells since the last look; returns how many records have been seen."""
+    for record in view.records[shown:]:
+        what = str(record.get("what") or "")
+        if call.json:
+            if what not in {"begin", "guard"}:
+                show_json_line(record)
+            continue
+        if what == "tick":
+            rules = record.get("rules") or []
+            show(tick_line(record.get("measurement") or {}, rules), STYLES.get(verdict_of(rules), ""))
+            for line in failing_lines(rules, data_width()):
+                show(line, STYLES.get(verdict_of(rules), ""))
+            continue
+        said = _event(what, record)
+        if said:
+            tell_wrapped(f"{_time(record)}  {said}", "bad" if what in {"trigger", "rollback"} else "title")
+    flush(sys.stdout)
+    return len(view.records)
+
+
+def _event(what: str, record: Mapping[str, Any]) -> str:
+    """A record that is no measurement, in words; empty for what nobody needs to see."""
+    if what == "snapshot":
+        return f"snapshot {record.get('name')}: {record.get('verdict')}"
+    if what == "gap":
+        return f"no measurement from {record.get('from')} to {record.get('to')}: {record.get('reason') or 'no data'}"
+    if what == "trigger":
+        return f"{record.get('rule')} fails: {record.get('sentence') or 'rolling back'}"
+    if what == "wish":
+        return f"{record.get('who')}: {record.get('act')}: {record.get('answer')}"
+    if what == "rollback":
+        return f"rollback {record.get('state') or ''}: {record.get('sentence') or record.get('reason') or ''}".rstrip(
+            ": "
+        )
+    return ""
+
+
+def _time(record: Mapping[str, Any]) -> str:
+    return str(record.get("time") or "")[11:19] or "--:--:--"
+
+
+def _tell_end(call: Call, ws: Workspace, view: WatchView) -> int:
+    facts = _end_facts(ws, view)
+    code = exit_code_of_watch(str(facts["outcome"]))
+    if call.json:
+        show_json_line({"run": view.run, "exit_code": code, **facts})
+    else:
+        for line in end_lines(facts, data_width()):
+            show(line)
+    if view.story.state == "undecided":
+        call.say("it holds what is live, pages hourly and asks: `mobius watch accept`, or `mobius rollback`", "warn")
+    return code
+
+
+def _end_facts(ws: Workspace, view: WatchView) -> dict[str, object]:
+    story = view.story
+    last = story.end or story.over or {}
+    report = ws.logs / f"{view.run}.report.md"
+    ended = clock.from_stamp(str(last.get("time") or "").replace("-", "").replace(":", ""))
+    return {
+        "outcome": story.outcome,
+        "reason": str(last.get("reason") or ""),
+        "decided_by": str(last.get("decided_by") or ""),
+        "measurements": len(story.measurements),
+        "began_at": story.started_at or None,
+        "ended_at": ended,
+        "report": str(report) if report.exists() else "",
+    }
+
+
+@watch.command("status")
+@takes_common_options
+@click.pass_obj
+def status(call: Call) -> int:
+    """Where the watch stands: time left, each rule with value, limit and verdict, what would happen next."""
+    ws = call.open_quietly()
+    view = read_watch(ws)
+    if view is None:
+        if call.json:
+            show_json({"watch": None})
+            return 0
+        show("there was no watch yet; `mobius watch` starts one")
+        return 0
+    if call.json:
+        show_json({"watch": _facts(ws, view)})
+        return 0
+    width = data_width()
+    for line in labelled(_status_rows(view), width=width):
+        show(line)
+    rules = [row.to_json() for row in view.story.history[-1]] if view.story.history else []
+    if rules:
+        show("")
+        for line, style in rule_table(rules, width):
+            show(line, style)
+        for line in failing_lines(rules, width):
+            show(line, "warn")
+    return 0
+
+
+def _status_rows(view: WatchView) -> list[tuple[str, str]]:
+    story, found = view.story, view.open
+    plan = story.plan
+    rows = [("watch", view.run), ("started by", plan.who or "-")]
+    rows += [("guards", plan.deploy)] if plan.deploy else []
+    rows += [("reason", plan.reason)] if plan.reason else []
+    rows.append(("state", _state(view)))
+    if found is not None and story.start is not None:
+        rows.append(("until", f"{clock.iso(found.until_at)}, {human_seconds(max(0.0, found.left_s))} left"))
+    rows.append(("automatic rollback", "on" if plan.auto else "off: it pages and asks"))
+    rows += [("way back", plan.backup or story.way)] if plan.backup or story.way else []
+    rows += [("service", shown_url(plan.base_url))] if plan.base_url else []
+    rows.append(("measurements", f"{len(story.measurements):,}, every {human_seconds(plan.interval_s)}"))
+    if story.snapshots:
+        rows.append(("snapshots", ", ".join(f"{each.get('name')} {each.get('verdict')}" for each in story.snapshots)))
+    if found is not None:
+        rows.append(("next", _next(story, found.left_s)))
+    elif story.end is not None:
+        rows.append(("why", str(story.end.get("reason") or "-")))
+        rows.append(("decided by", str(story.end.get("decided_by") or "-")))
+    return rows
+
+
+def _state(view: WatchView) -> str:
+    if view.open is None:
+        return f"ended: {view.story.outcome}"
+    if view.open.ready == "wait":
+        return "planned: it begins when its deploy is live"
+    lost = "" if view.guarded else "; its guard is dead, any verb or the worker starts it again"
+    return f"{view.story.state}{lost}"
+
+
+def _next(story: Story, left_s: float) -> str:
+    if story.state == "undecided":
+        return "undecided: it holds, pages and asks; `mobius watch accept` or `mobius rollback`"
+    if story.state == "rolling back":
+        return "rolling back"
+    return next_line(story.plan, story.history[-1] if story.history else (), left_s)
+
+
+def _facts(ws: Workspace, view: WatchView) -> dict[str, object]:
+    found, story = view.open, view.story
+    return {
+        "run": view.run,
+        "state": story.state,
+        "guarded": view.guarded,
+        "plan": {**story.plan.to_json(), "base_url": shown_url(story.plan.base_url) if story.plan.base_url else ""},
+        "until": None if found is None or not found.until_at else clock.iso(found.until_at),
+        "left_s": None if found is None else round(found.left_s, 1),
+        "rules": [row.to_json() for row in story.history[-1]] if story.history else [],
+        "snapshots": list(story.snapshots),
+        "next": None if found is None else _next(story, found.left_s),
+        **_end_facts(ws, view),
+    }
+
+
+@watch.command("accept")
+@takes_common_options
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@click.pass_obj
+def accept(call: Call, reason: str) -> int:
+    """End the watch now: what is live is good."""
+    return _asked(call, "accept", reason=reason)
+
+
+@watch.command("extend")
+@takes_common_options
+@click.argument("time", type=Duration(), default=900.0, metavar="[TIME]")
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@click.pass_obj
+def extend(call: Call, time: float, reason: str) -> int:
+    """Let the watch last longer: by 15m, or by the time given."""
+    return _asked(call, "extend", reason=reason, seconds=time)
+
+
+@watch.command("snapshot")
+@takes_common_options
+@click.argument("name", default="", metavar="[NAME]")
+@click.pass_obj
+def snapshot(call: Call, name: str) -> int:
+    """Measure now, and keep it as a snapshot of this name."""
+    return _asked(call, "snapshot", name=name)
+
+
+@watch.command("auto")
+@takes_common_options
+@click.argument("switch", type=click.Choice(["on", "off"]))
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the history.")
+@click.pass_obj
+def auto(call: Call, switch: str, reason: str) -> int:
+    """Turn automatic rollback on or off."""
+    return _asked(call, "auto", reason=reason, on=switch == "on")
+
+
+@watch.command("stop")
+@takes_common_options
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for the history.")
+@click.pass_obj
+def stop(call: Call, reason: str) -> int:
+    """End the watch without a verdict; what is live stays."""
+    if not reason.strip():
+        raise BadInput("a watch is stopped with a reason", fix="--reason TEXT")
+    return _asked(call, "stop", reason=reason)
+
+
+def _asked(call: Call, act: str, *, reason: str = "", **facts: object) -> int:
+    ws = call.open(writes=True)
+    answer = ask_watch(ws, act, reason=reason, **facts)
+    if call.json:
+        show_json({"act": act, "answer": answer})
+    else:
+        show(answer)
+    return 0

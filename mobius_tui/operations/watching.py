@@ -1,0 +1,218 @@
+"""The watch as verbs and console use it: starting one, asking something of it, reading where it stands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mobius_tui.errors import BadInput, EnvironmentFailed
+from mobius_tui.guard.collector import take_baseline
+from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch, records_of
+from mobius_tui.guard.launch import begin_watch, guard_holder, heal_guard
+from mobius_tui.guard.model import Plan
+from mobius_tui.guard.records import Story, story_of
+from mobius_tui.guard.wishes import answer_to, wait_taken, wish
+from mobius_tui.launch.worker import ensure_worker
+from mobius_tui.recovery.journal import journals, run_of
+from mobius_tui.recovery.watches import WATCHES
+from mobius_tui.rollback.targets import named_target
+from mobius_tui.system import clock
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+ANSWER_S = 15.0
+"""Seconds to wait for the guard's answer: one that is just measuring answers afterwards."""
+
+BASELINE_S = 30.0
+"""Seconds that the baseline of a watch started by hand may take, about."""
+
+_FREE_NAMES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What a person asks of a watch that begins; None takes the setting.
+
+    Attributes:
+        auto: Whether it rolls back by itself.
+        duration_s: How long it lasts.
+        interval_s: Between two measurements.
+        base_url: The service; empty means that of the settings, else the workspace's own worker.
+        backup: Name of the way back; empty means that of what is live when it is needed.
+        reason: Why.
+    """
+
+    auto: bool = False
+    duration_s: float | None = None
+    interval_s: float | None = None
+    base_url: str = ""
+    backup: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchView:
+    """Where a watch stands, by its own files.
+
+    Attributes:
+        run: Its run id.
+        path: Its journal.
+        story: What the journal tells.
+        open: The watch while it is open; None when it has ended.
+        guarded: Whether a guard runs.
+        records: The journal's records.
+    """
+
+    run: str
+    path: Path
+    story: Story
+    open: OpenWatch | None
+    guarded: bool
+    records: list[dict[str, Any]]
+
+
+def start_watch(
+    ws: Workspace, options: WatchOptions, environ: Mapping[str, str], env_name: str | None = None
+) -> tuple[OpenWatch, bool]:
+    """Start the watch of what is live, or join the one that is on.
+
+    Args:
+        ws: The workspace.
+        options: What is asked of a new one.
+        environ: The process environment; worker and guard get it without what concerns a terminal.
+        env_name: The environment that was chosen by ``--env``.
+
+    Returns:
+        The watch, and whether it was on before.
+
+    Raises:
+        BadInput: An option is wrong, or nothing is live that could be watched.
+        MobiusError: The guard or the worker does not start.
+    """
+    found = open_watch(ws)
+    if found is not None and found.ready != "void":
+        if found.ready == "start":
+            heal_guard(ws, environ, env_name)
+        return found, True
+    plan = _plan(ws, options)
+    if not (options.base_url or ws.settings.base_url):
+        ensure_worker(ws, environ, env_name, reason="watch")
+        _wait_for_answer(ws)
+    baseline = take_baseline(ws, plan.base_url, budget_s=BASELINE_S)
+    for number in range(_FREE_NAMES):
+        run = f"watch-{clock.stamp(clock.now() + number)}"
+        try:
+            begun = begin_watch(ws, replace(plan, run=run, baseline=baseline), environ, env_name)
+        except FileExistsError:
+            continue
+        return begun, begun.run != run
+    raise EnvironmentFailed("no name is free for the journal of a watch", where=visible(str(ws.state / WATCHES)))
+
+
+def _plan(ws: Workspace, options: WatchOptions) -> Plan:
+    if not ws.catalogue.exists():
+        raise BadInput("there is no catalogue that a watch could guard", fix="`mobius migrate`, or `mobius deploy`")
+    if options.backup:
+        named_target(options.backup, ws.backups, ws.catalogue, None)  # a way back that is not good is no way back
+    settings = ws.settings
+    duration = settings.watch_seconds if options.duration_s is None else options.duration_s
+    interval = settings.watch_interval if options.interval_s is None else options.interval_s
+    if interval > duration:
+        raise BadInput("the interval is longer than the whole watch", fix="give --duration more, or --interval less")
+    return Plan(
+        run="",
+        who=ws.actor,
+        reason=options.reason,
+        environment=settings.environment,
+        auto=options.auto,
+        duration_s=duration,
+        interval_s=interval,
+        base_url=options.base_url,
+        backup=options.backup,
+        live=os.fspath(ws.catalogue),
+    )
+
+
+def _wait_for_answer(ws: Workspace) -> None:
+    """A worker that was just started needs a moment; whether it then answers is the watch's to judge."""
+    from mobius_tui.launch.health import wait_healthy
+
+    wait_healthy(ws, 10.0)
+
+
+def ask_watch(ws: Workspace, act: str, *, reason: str = "", **facts: object) -> str:
+    """Ask something of the watch that is on, and wait for what its guard answers.
+
+    Args:
+        ws: The workspace.
+        act: One of ``guard.wishes.ACTS``.
+        reason: Why.
+        **facts: What belongs to it.
+
+    Returns:
+        The answer, in words.
+
+    Raises:
+        BadInput: No watch is on, or the guard does not grant it.
+        EnvironmentFailed: The guard does not answer; it will be granted when it does.
+    """
+    found = open_watch(ws)
+    if found is None or found.ready != "start":
+        raise BadInput("no watch is on", fix="`mobius watch` starts one")
+    heal_guard(ws, os.environ)
+    number = wish(ws, found.run, act, ws.actor, reason=reason, **facts)
+    if not wait_taken(ws, found.run, number, ANSWER_S):
+        raise EnvironmentFailed(
+            f"the guard has not answered within {ANSWER_S:g} s; it will do it when it can",
+            fix="`mobius watch status`",
+        )
+    granted, answer = answer_to(ws, found.run, number) or (False, "")
+    if not granted:
+        raise BadInput(answer or "the guard refuses it", fix="`mobius watch status`")
+    return answer
+
+
+def read_watch(ws: Workspace, run: str | None = None) -> WatchView | None:
+    """Where a watch stands; nothing is written.
+
+    Args:
+        ws: The workspace.
+        run: Its run id; None means the one that is on, else the one that began last.
+
+    Returns:
+        The view; None when there is no such watch.
+
+    Raises:
+        MobiusError: Its files cannot be read.
+        OSError: Likewise.
+    """
+    on = {watch.run: watch for watch in all_open(ws)}
+    if run is None:
+        found = open_watch(ws)
+        run = found.run if found is not None else _latest(ws)
+    if run is None:
+        return None
+    path = journal_path(ws, run)
+    if not path.exists():
+        return None
+    records = records_of(path)
+    story = story_of(records)
+    if story is None:
+        return None
+    return WatchView(run, path, story, on.get(run), guard_holder(ws) is not None, records)
+
+
+def _latest(ws: Workspace) -> str | None:
+    try:
+        paths = journals(ws.state / WATCHES)
+    except OSError:
+        return None
+    return run_of(paths[-1]) if paths else None
+
+
+def exit_code_of_watch(outcome: str) -> int:
+    """The exit code that a watch's outcome means: 0 accepted, 2 rolled back, 4 without a verdict."""
+    return {"accepted": 0, "rolled back": 2}.get(outcome, 4)

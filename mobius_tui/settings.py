@@ -136,6 +136,13 @@ def is_secret(name: str) -> bool:
     return bool(Settings.__dataclass_fields__[name].metadata["secret"])
 
 
+def secret_variables() -> frozenset[str]:
+    """Variables that hold a secret: no program that MOBIUS runs inherits them without need."""
+    secret = [item for item in fields(Settings) if item.metadata["secret"]]
+    names = [f"MOBIUS_{item.name.upper()}" for item in secret] + [item.metadata["alias"] for item in secret]
+    return frozenset(name for name in names if name)
+
+
 def load_settings(
     root: Path, flags: Mapping[str, object], environ: Mapping[str, str], *, lenient: bool = False
 ) -> Sourced:

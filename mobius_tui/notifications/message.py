@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from mobius_tui.redaction import redacted_value, redacted_words
+from mobius_tui.redaction import redacted_value
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 
@@ -26,7 +27,8 @@ AUDIENCE_OF_EXIT: Final[Mapping[int, Audience]] = {
 }  # fmt: skip
 """Whose matter an exit code is."""
 
-_LONGEST_TEXT = 1000
+LONGEST_TEXT: Final = 1000
+"""Characters of a notification's text at most, what is said of repeats not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class Notification:
         at: Seconds since the epoch; 0 means now.
         verdict: The whole verdict behind it, as JSON data.
         key: Two notifications with the same key are one: the second is not sent. Empty: each is its own.
+        subject: What it is about, such as an alert's name: a newer ``alert`` takes the place of an older one that is
+            still repeated, a ``clear`` marks it as over. Empty: nothing else is about the same.
     """
 
     kind: Kind
@@ -56,22 +60,12 @@ class Notification:
     at: float = 0.0
     verdict: Mapping[str, Any] = field(default_factory=dict)
     key: str = ""
+    subject: str = ""
 
     @property
     def repeats(self) -> bool:
         """Whether it is sent again and again until somebody acknowledges it."""
         return self.severity == "critical" and self.kind not in {"clear", "test"}
-
-
-def text_of(notification: Notification) -> str:
-    """The notification in one line for a chat or pager, redacted and with every control character escaped."""
-    place = f"{notification.environment} " if notification.environment else ""
-    said = f"[{notification.severity.upper()}] {place}{notification.kind}: {notification.title}"
-    if notification.sentence and notification.sentence != notification.title:
-        said += f" - {notification.sentence}"
-    if notification.run:
-        said += f" ({notification.run})"
-    return shortened(visible(redacted_words(said)), _LONGEST_TEXT)
 
 
 def body_of(notification: Notification, number: str, host: str, workspace: str) -> dict[str, Any]:
@@ -84,27 +78,67 @@ def body_of(notification: Notification, number: str, host: str, workspace: str) 
         workspace: The workspace's folder.
 
     Returns:
-        JSON data, redacted; only ``text`` is escaped, all else is exact.
+        JSON data, redacted, no number in it infinite or none; only ``text`` is escaped, all else is exact.
     """
-    found = redacted_value(
-        {
-            "id": number,
-            "kind": notification.kind,
-            "severity": notification.severity,
-            "audience": notification.audience,
-            "title": notification.title,
-            "sentence": notification.sentence,
-            "run": notification.run,
-            "environment": notification.environment,
-            "at": clock.iso(notification.at),
-            "host": host,
-            "workspace": workspace,
-            "text": text_of(notification),
-            "verdict": notification.verdict,
-        }
+    found = _plain(
+        redacted_value(
+            {
+                "id": number,
+                "kind": notification.kind,
+                "severity": notification.severity,
+                "audience": notification.audience,
+                "title": notification.title,
+                "sentence": notification.sentence,
+                "run": notification.run,
+                "environment": notification.environment,
+                "at": clock.iso(notification.at),
+                "host": host,
+                "workspace": workspace,
+                "repeat": 0,
+                "acknowledge": f"mobius alerts ack {number}" if notification.repeats else "",
+                "text": "",
+                "verdict": notification.verdict,
+            }
+        )
     )
     assert isinstance(found, dict)
-    return found
+    return {**found, "text": text_of(found)}
+
+
+def repeated(body: Mapping[str, Any], repeat: int, over_at: float | None) -> dict[str, Any]:
+    """The body of a further sending.
+
+    Args:
+        body: That of the first.
+        repeat: How often it was sent before.
+        over_at: When what it is about was over; None when it is not.
+    """
+    whole = {**body, "repeat": repeat, "over": None if over_at is None else clock.iso(over_at)}
+    return {**whole, "text": text_of(whole)}
+
+
+def text_of(body: Mapping[str, Any]) -> str:
+    """A notification in one line for a chat or pager, every control character escaped."""
+    place = f"{body['environment']} " if body["environment"] else ""
+    said = f"[{str(body['severity']).upper()}] {place}{body['kind']}: {body['title']}"
+    if body["sentence"] and body["sentence"] != body["title"]:
+        said += f" - {body['sentence']}"
+    if body["run"]:
+        said += f" ({body['run']})"
+    said = shortened(visible(said), LONGEST_TEXT)
+    if body["repeat"]:
+        over = f", over since {body['over']}" if body["over"] else ""
+        said += f" [repeat {body['repeat']} of what was first sent at {body['at']}{over}]"
+    return said + (f" [`{body['acknowledge']}` ends the repeats]" if body["acknowledge"] else "")
+
+
+def _plain(value: object) -> object:
+    """The same data without numbers that JSON has not."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
 
 
 def shortened(text: str, most: int) -> str:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import http.client
-import socket
-import threading
-from dataclasses import dataclass, field
+import json
+import os
+from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
+from mobius_tui.audiences import Route
+from mobius_tui.errors import MobiusError
+from mobius_tui.launch.questions import Answer, call
 from mobius_tui.redaction import redacted_words
+from mobius_tui.settings import TOML_NAME, secret_variables
+from mobius_tui.system.commands import prepare_command, run_command
 from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+COMMAND_S: Final = 20.0
+"""Seconds that a command may take."""
+
+WEBHOOK_S: Final = 10.0
+"""Seconds that a webhook may take, name look-up included."""
 
 PING_S: Final = 5.0
 """Seconds that a dead-man ping may take."""
 
-_MOST_BYTES = 65_536
+_TOLD = {"own", "nonsense"}  # their words may hold the address
 
 
 def ping(url: str, timeout_s: float = PING_S) -> str:
@@ -30,82 +39,66 @@ def ping(url: str, timeout_s: float = PING_S) -> str:
     Returns:
         Why it failed, in words without the address; empty when it answered 2xx or 3xx.
     """
-    code, problem = ask("GET", url, None, timeout_s)
-    return problem or ("" if 200 <= code < 400 else f"answered {code}")
+    return _problem(_asked("GET", url, None, timeout_s), 400)
 
 
-def ask(method: str, url: str, data: bytes | None, timeout_s: float) -> tuple[int, str]:
-    """One question over HTTP, in a thread of its own: neither a name look-up nor a slow answer takes longer.
+def send(ws: Workspace, route: Route, body: Mapping[str, Any]) -> str:
+    """Send one notification.
 
     Args:
-        method: ``GET`` or ``POST``.
-        url: http or https; a login in it becomes an Authorization header. Redirects are not followed.
-        data: The body, JSON; None for none.
-        timeout_s: Seconds it may take.
+        ws: The workspace.
+        route: Where to.
+        body: What ``message.body_of`` made.
 
     Returns:
-        The answer's status (0 without one), and why there is none, in words without the address.
+        Why it was not delivered, in words without secrets; empty when it was.
     """
-    question = _Question(method, url, data, timeout_s)
-    thread = threading.Thread(target=question.ask, name="notify-http", daemon=True)
-    thread.start()
-    thread.join(timeout_s)
-    if thread.is_alive():
-        question.give_up()
-        return 0, f"no answer within {timeout_s:g} s"
-    return question.code, question.problem
+    data = json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    if route.url:
+        return _problem(_asked("POST", route.url, data, WEBHOOK_S), 300)
+    return _commanded(ws, route, body, data)
 
 
-@dataclass(slots=True)
-class _Question:
-    """One request; afterwards either ``problem`` says why not, or ``code`` is the answer's."""
+def _commanded(ws: Workspace, route: Route, body: Mapping[str, Any], data: bytes) -> str:
+    hidden = secret_variables()
+    told = {name: visible(str(body[name])) for name in ("kind", "severity", "audience", "title")}
+    environ = {
+        **{name: value for name, value in os.environ.items() if name not in hidden},
+        **{f"MOBIUS_NOTIFY_{name.upper()}": value for name, value in told.items()},
+    }
+    setting = f"the command of [notify.{route.name}]"
+    try:
+        command = prepare_command(
+            ws.root, route.command, setting, environ, config=ws.root / TOML_NAME, source=route.source
+        )
+    except MobiusError as error:
+        return redacted_words(visible(str(error)))
+    ended = run_command(command, ws.root, environ, COMMAND_S, data)
+    if ended.exit_code == 0:
+        return ""
+    if ended.timed_out:
+        return f"the command took longer than {COMMAND_S:g} s and was ended"
+    if ended.problem:
+        return f"the command could not be started: {redacted_words(ended.problem)}"
+    last = f": {redacted_words(ended.output[-1])}" if ended.output else ""
+    return f"the command failed with exit code {ended.exit_code}{last}"
 
-    method: str
-    url: str
-    data: bytes | None
-    timeout_s: float
-    code: int = 0
-    problem: str = ""
-    connection: http.client.HTTPConnection | None = field(default=None)
 
-    def ask(self) -> None:
-        try:
-            self._ask()
-        except TimeoutError:
-            self.problem = f"no answer within {self.timeout_s:g} s"
-        except ConnectionRefusedError:
-            self.problem = "nobody listens there"
-        except OSError as error:
-            self.problem = visible(redacted_words(error.strerror or type(error).__name__))
-        except (http.client.HTTPException, ValueError) as error:  # their words may hold the address
-            self.problem = f"no HTTP that can be understood ({type(error).__name__})"
-        finally:
-            self.give_up()
+def _asked(method: str, url: str, data: bytes | None, timeout_s: float) -> Answer:
+    try:
+        parts = urlsplit(url)
+        base = f"{parts.scheme}://{parts.netloc}"
+    except ValueError:
+        return Answer(trouble="own", problem="no address")
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    headers = {"User-Agent": "mobius", **({"Content-Type": "application/json"} if data is not None else {})}
+    return call(base, method, path, body=data, headers=headers, timeout_s=timeout_s)
 
-    def _ask(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError
-        kind: Any = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        connection: http.client.HTTPConnection = kind(parts.hostname, parts.port, timeout=self.timeout_s)
-        self.connection = connection
-        headers = {"User-Agent": "mobius", "Connection": "close"}
-        if self.data is not None:
-            headers["Content-Type"] = "application/json"
-        if parts.username is not None:
-            login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-            headers["Authorization"] = "Basic " + base64.b64encode(login.encode()).decode("ascii")
-        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.request(self.method, path, body=self.data, headers=headers)
-        answer = connection.getresponse()
-        answer.read(_MOST_BYTES)
-        self.code = answer.status
 
-    def give_up(self) -> None:
-        """End the connection, also under a thread that still reads from it."""
-        if self.connection is None:
-            return
-        with contextlib.suppress(OSError, AttributeError):
-            self.connection.sock.shutdown(socket.SHUT_RDWR)
-        with contextlib.suppress(OSError):
-            self.connection.close()
+def _problem(answer: Answer, below: int) -> str:
+    """Why an answer is none that counts; one that came too long or broke off after its status still counts."""
+    if answer.status:
+        return "" if 200 <= answer.status < below else f"answered {answer.status}"
+    if answer.trouble in _TOLD:
+        return "it could not be asked" if answer.trouble == "own" else "answered no HTTP"
+    return redacted_words(answer.problem)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, ProcessingFailed
+from mobius_tui.guard.files import refuse_during_watch
 from mobius_tui.operations.backup import find_backup
 from mobius_tui.operations.backup_encryption import key_in_use
 from mobius_tui.recovery.backup_files import AGE_ENDING, DECISIONS, EMERGENCY, kind_of, read_meta, recorded_digests
@@ -154,6 +155,7 @@ def _put_live(
     ws: Workspace, path: Path, kind: str, decrypt: Decrypt | None, reason: str, say: Callable[[str], None]
 ) -> BackupRestored:
     """Exchange the live catalogue for the backup's, under its lock and with a journal."""
+    refuse_during_watch(ws)
     with catalogue_lock(ws.catalogue, ws.actor, f"restore of {path.name}"):
         recover(ws, say, locked=True)
         content = read_backup_catalogue(path.parent, path.name, decrypt)

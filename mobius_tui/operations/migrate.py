@@ -13,6 +13,7 @@ from pathlib import Path
 from mobius_tui import __version__
 from mobius_tui.catalogue.walk import Problem
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, OutOfResource, ProcessingFailed, exit_code_of
+from mobius_tui.guard.files import refuse_during_watch
 from mobius_tui.operations.backup import backup_beside, backup_now, reusable_backup
 from mobius_tui.operations.findings import Effort, Findings, catalogue_bytes, owned_fields
 from mobius_tui.operations.hashing import DETAILS, Manner, fingerprint_all, setup_for
@@ -64,11 +65,14 @@ def migrate(
         BadInput: An option or the catalogue is wrong.
         ProcessingFailed: Too many images failed; nothing was published.
         EnvironmentFailed: Something on this machine forbids it, or another process holds the library.
+        Held: A watch is on.
         Cancelled: Somebody asked for it.
     """
     options.check()
     effort = Effort(time.monotonic())
     target = target_of(ws, options)
+    if target is not None and options.input is None and options.output is None:
+        refuse_during_watch(ws)
     existed = False
     with contextlib.ExitStack() as held:
         for attempt in range(_ATTEMPTS):

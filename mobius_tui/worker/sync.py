@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from mobius_tui.errors import MobiusError
+from mobius_tui.guard.files import open_watch
 from mobius_tui.operations.live import FIRST_RUN
 from mobius_tui.store.database import read_meta
 from mobius_tui.store.jobs import add_job, list_jobs, recent_jobs
@@ -59,7 +61,7 @@ class LiveSync:
             self._due = self._clock() + max(_SPACING_S, _SHARE * (self._clock() - self._asked_at))
             self._asked_at = None
             self._changed = self._changed or _was_refused(connection, self._job)
-        if not self._changed or self._clock() < self._due:
+        if not self._changed or self._clock() < self._due or self._is_guarded():
             return False
         if under_way or read_meta(connection, FIRST_RUN) is None or count_pending(connection):
             return False
@@ -70,6 +72,13 @@ class LiveSync:
         self._job = add_job(connection, "migrate", options.to_json(), "worker", reason=REASON).id
         self._changed, self._asked_at = False, self._clock()
         return True
+
+    def _is_guarded(self) -> bool:
+        """Whether a watch is on: what it guards stays as it is until it has ended."""
+        try:
+            return open_watch(self._ws) is not None
+        except MobiusError:
+            return True
 
 
 def _was_refused(connection: sqlite3.Connection, job: int) -> bool:

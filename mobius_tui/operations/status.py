@@ -13,6 +13,7 @@ from mobius_tui.catalogue.document import Document
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
+from mobius_tui.operations.watching import watch_sentence
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import read_history
@@ -85,6 +86,7 @@ class Status:
         waiting: Pairs that wait for a person; None without a database.
         low_confidence: Contents whose hash says little; None without a database.
         unhashed: Images that the worker's last scan found without a fingerprint; None when unknown.
+        watch: The watch that is on, in words; empty when none is.
         backup: The newest one.
         backups: How many there are.
         warnings: What a person should know: settings, an unreadable database.
@@ -105,6 +107,7 @@ class Status:
     waiting: int | None
     low_confidence: int | None
     unhashed: int | None
+    watch: str
     backup: Backup | None
     backups: int
     warnings: tuple[str, ...]
@@ -174,6 +177,11 @@ def read_status(ws: Workspace) -> Status:
         backups = list_backups(ws.backups)
     except MobiusError as error:
         warnings.append(str(error))
+    watch = ""
+    try:
+        watch = watch_sentence(ws)
+    except (MobiusError, OSError) as error:
+        warnings.append(f"the watch cannot be read: {error}")
     worker = holder_of(ws.worker_lock)
     readable = not os.path.lexists(ws.state) or os.access(ws.state, os.R_OK | os.X_OK)
     active = tuple(job for job in jobs if job.active)
@@ -194,10 +202,11 @@ def read_status(ws: Workspace) -> Status:
         waiting=waiting,
         low_confidence=low,
         unhashed=unhashed,
+        watch=watch,
         backup=newest(backups, clock.now()),
         backups=len(backups),
         warnings=tuple(warnings),
-        next_steps=tuple(_next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting)),
+        next_steps=tuple(_next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, watch)),
     )
 
 
@@ -328,8 +337,11 @@ def _next_steps(
     unhashed: int | None,
     has_backup: bool,
     waiting: int | None,
+    watch: str,
 ) -> Iterable[tuple[str, str]]:
     """At most a handful of commands, the most urgent first."""
+    if watch:
+        yield "mobius watch", "joins the watch; `mobius watch status` shows it once"
     if catalogue.error:
         yield "mobius check", "the catalogue is not valid"
     for job in active[:1]:

@@ -14,13 +14,14 @@ from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch
 from mobius_tui.guard.launch import begin_watch, guard_holder, heal_guard
 from mobius_tui.guard.model import Plan
 from mobius_tui.guard.records import Story, story_of
+from mobius_tui.guard.verdict import next_line
 from mobius_tui.guard.wishes import answer_to, wait_taken, wish
 from mobius_tui.launch.worker import ensure_worker
 from mobius_tui.recovery.journal import journals, run_of
 from mobius_tui.recovery.watches import WATCHES
 from mobius_tui.rollback.targets import named_target
 from mobius_tui.system import clock
-from mobius_tui.text import visible
+from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
 
 ANSWER_S = 15.0
@@ -216,3 +217,35 @@ def _latest(ws: Workspace) -> str | None:
 def exit_code_of_watch(outcome: str) -> int:
     """The exit code that a watch's outcome means: 0 accepted, 2 rolled back, 4 without a verdict."""
     return {"accepted": 0, "rolled back": 2}.get(outcome, 4)
+
+
+def watch_sentence(ws: Workspace) -> str:
+    """The watch that is on in a few words: state, time left, what would happen next; empty when none is on.
+
+    Raises:
+        MobiusError: Its files cannot be read.
+        OSError: Likewise.
+    """
+    view = read_watch(ws)
+    if view is None or view.open is None:
+        return ""
+    if view.open.ready == "wait":
+        return "planned: it begins when its deploy is live"
+    said = next_of(view.story, view.open.left_s)
+    lost = "" if view.guarded else "; its guard is dead, any verb or the worker starts it again"
+    left = f", {human_seconds(view.open.left_s)} left" if view.open.left_s > 0 else ""
+    return f"{view.story.state}{left}, for {visible(view.story.plan.who)}: {said}{lost}"
+
+
+def next_of(story: Story, left_s: float) -> str:
+    """What would happen next and why, in one line.
+
+    Args:
+        story: What the watch's journal tells.
+        left_s: Seconds until its time is over.
+    """
+    if story.state == "undecided":
+        return "undecided: it holds, pages and asks; `mobius watch accept` or `mobius rollback`"
+    if story.state == "rolling back":
+        return "rolling back"
+    return next_line(story.plan, story.history[-1] if story.history else (), left_s)

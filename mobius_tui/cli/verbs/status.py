@@ -68,6 +68,7 @@ def status_lines(status: Status, width: int = WIDTH) -> list[tuple[str, str]]:
 def _facts(status: Status, width: int) -> list[tuple[str, str, str]]:
     """What is live, what runs and what failed: label, line and style."""
     rows = [*_live(status), ("worker", _worker(status))]
+    rows += [("watch", status.watch)] if status.watch else []
     rows += [(f"{job.kind} {job.id}", job_sentence(job)) for job in status.active[:3]]
     if not status.active:
         rows.append(("running", "nothing" if status.jobs_known else "unknown, the database cannot be read"))

@@ -16,14 +16,13 @@ from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import data_width, flush, show, show_json, show_json_line, tell_wrapped
 from mobius_tui.cli.watch_lines import STYLES, end_lines, failing_lines, rule_table, tick_line, verdict_of
 from mobius_tui.errors import BadInput, ProcessingFailed, TimeLimit
-from mobius_tui.guard.records import Story
-from mobius_tui.guard.verdict import next_line
 from mobius_tui.launch.questions import shown_url
 from mobius_tui.operations.watching import (
     WatchOptions,
     WatchView,
     ask_watch,
     exit_code_of_watch,
+    next_of,
     read_watch,
     start_watch,
 )
@@ -262,7 +261,7 @@ def _status_rows(view: WatchView) -> list[tuple[str, str]]:
     if story.snapshots:
         rows.append(("snapshots", ", ".join(f"{each.get('name')} {each.get('verdict')}" for each in story.snapshots)))
     if found is not None:
-        rows.append(("next", _next(story, found.left_s)))
+        rows.append(("next", next_of(story, found.left_s)))
     elif story.end is not None:
         rows.append(("why", str(story.end.get("reason") or "-")))
         rows.append(("decided by", str(story.end.get("decided_by") or "-")))
@@ -278,14 +277,6 @@ def _state(view: WatchView) -> str:
     return f"{view.story.state}{lost}"
 
 
-def _next(story: Story, left_s: float) -> str:
-    if story.state == "undecided":
-        return "undecided: it holds, pages and asks; `mobius watch accept` or `mobius rollback`"
-    if story.state == "rolling back":
-        return "rolling back"
-    return next_line(story.plan, story.history[-1] if story.history else (), left_s)
-
-
 def _facts(ws: Workspace, view: WatchView) -> dict[str, object]:
     found, story = view.open, view.story
     return {
@@ -297,7 +288,7 @@ def _facts(ws: Workspace, view: WatchView) -> dict[str, object]:
         "left_s": None if found is None else round(found.left_s, 1),
         "rules": [row.to_json() for row in story.history[-1]] if story.history else [],
         "snapshots": list(story.snapshots),
-        "next": None if found is None else _next(story, found.left_s),
+        "next": None if found is None else next_of(story, found.left_s),
         **_end_facts(ws, view),
     }
 

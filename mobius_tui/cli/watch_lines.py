@@ -86,7 +86,7 @@ def failing_lines(rules: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """
     lines: list[str] = []
     for rule in rules:
-        if rule.get("verdict") in {"fail", "collector error"}:
+        if rule.get("verdict") in ("fail", "collector error"):
             head = f"    {_NAMES.get(str(rule.get('rule')), '?')}: "
             lines += hanging(head, str(rule.get("sentence") or rule.get("verdict")), width=width)
     return lines

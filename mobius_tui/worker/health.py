@@ -10,11 +10,11 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mobius_tui import __version__
 from mobius_tui.catalogue.live import read_catalogue
@@ -25,9 +25,11 @@ from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.recovery.hashes import read_whole, sha256_file
 from mobius_tui.recovery.history import read_history
 from mobius_tui.redaction import redacted_value
+from mobius_tui.store.alerts import AlertRow
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.system import clock
 from mobius_tui.text import human_bytes, human_seconds, visible
+from mobius_tui.worker.triggers import fixed, read_triggers
 from mobius_tui.workspace import Workspace
 
 FRESH_S: Final = 2.0
@@ -99,6 +101,7 @@ class HealthChecks:
         worker_id: The worker's process token.
         pulse: Says how the worker itself is.
         monotonic: Seconds, to tell how old a result is.
+        alerts: The alerts that hold.
     """
 
     def __init__(
@@ -107,9 +110,12 @@ class HealthChecks:
         worker_id: str,
         pulse: Callable[[], Pulse] = Pulse,
         monotonic: Callable[[], float] = time.monotonic,
+        alerts: Callable[[], Sequence[AlertRow]] = tuple,
     ) -> None:
         self._ws = ws
         self._worker_id = worker_id
+        self._alerts = alerts
+        self._triggers: list[dict[str, Any]] = fixed({})
         self._pulse = pulse
         self._monotonic = monotonic
         self._began = monotonic()
@@ -149,7 +155,8 @@ class HealthChecks:
         done.set_result(checks)
 
     def examine(self) -> dict[str, Check]:
-        """Make every check now."""
+        """Make every check now, and read what would roll back."""
+        self._triggers = read_triggers(self._ws.database, clock.now())
         pulse = self._pulse()
         return {
             "library": _library(self._ws),
@@ -190,6 +197,11 @@ class HealthChecks:
                 name: {"ok": check.ok, "sentence": check.sentence, "value": check.value}
                 for name, check in checks.items()
             },
+            "alerts": [
+                {"name": row.name, "severity": row.severity, "since": clock.iso(row.since), "sentence": row.sentence}
+                for row in self._alerts()
+            ],
+            "rollback_triggers": self._triggers,
             "warnings": [*wrong, *self._ws.sourced.warnings, *([note] if note else [])],
         }
         found = redacted_value(body)

@@ -146,6 +146,7 @@ class _Question:
         self._url, self._method, self._path, self._body = url, method, path, body
         self._headers, self._timeout_s = headers, timeout_s
         self._connection: http.client.HTTPConnection | None = None
+        self._socket: socket.socket | None = None  # the connection forgets its own when the answer begins
         self._given_up = False
 
     def ask(self) -> None:
@@ -160,7 +161,7 @@ class _Question:
     def _asked(self) -> _Outcome:
         parts = urlsplit(self._url)
         self._connection = connection = _connection(parts, self._timeout_s)
-        _connect(connection, parts.scheme)
+        self._connect(connection, parts.scheme)
         if self._given_up:
             return 0, {}, b"", "timeout", _late(self._timeout_s)
         headers = {"Accept": "application/json", "Connection": "close", **_login(parts), **self._headers}
@@ -173,11 +174,25 @@ class _Question:
             return answer.status, {}, b"", "reset", "the answer broke off"
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, data, "", ""
 
+    def _connect(self, connection: http.client.HTTPConnection, scheme: str) -> None:
+        """Connect so that ``give_up`` reaches the socket at any time, in the middle of a TLS handshake too."""
+        connection.sock = self._socket = socket.create_connection(
+            (connection.host, connection.port), connection.timeout
+        )
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if scheme == "https":
+            secured = _context().wrap_socket(
+                connection.sock, server_hostname=connection.host, do_handshake_on_connect=False
+            )
+            connection.sock = self._socket = secured
+            secured.do_handshake()
+
     def give_up(self) -> None:
         """End the connection under the thread that still reads from it."""
         self._given_up = True
-        with contextlib.suppress(OSError, AttributeError, ValueError):
-            self._connection.sock.shutdown(socket.SHUT_RDWR)  # type: ignore[union-attr]
+        if self._socket is not None:
+            with contextlib.suppress(OSError, ValueError):
+                self._socket.shutdown(socket.SHUT_RDWR)
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -191,17 +206,6 @@ def _connection(parts: SplitResult, timeout_s: float) -> http.client.HTTPConnect
     if parts.scheme == "https":
         return http.client.HTTPSConnection(parts.hostname, parts.port or 443, timeout=timeout_s, context=_context())
     return http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=timeout_s)
-
-
-def _connect(connection: http.client.HTTPConnection, scheme: str) -> None:
-    """Connect so that ``give_up`` reaches the socket at once, in the middle of a TLS handshake too."""
-    plain = socket.create_connection((connection.host, connection.port), connection.timeout)
-    connection.sock = plain
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if scheme == "https":
-        secured = _context().wrap_socket(plain, server_hostname=connection.host, do_handshake_on_connect=False)
-        connection.sock = secured
-        secured.do_handshake()
 
 
 @functools.cache

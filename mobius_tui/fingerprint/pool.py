@@ -110,6 +110,28 @@ class HashingPool:
             if not finished:
                 self._stop()
 
+    def one(self, task: Task) -> Outcome:
+        """Fingerprint a single file, while no ``map`` runs.
+
+        Args:
+            task: The file.
+
+        Returns:
+            Its outcome. A lost process is tried once more, for it may have been lost before; a time limit is not.
+
+        Raises:
+            Cancelled: The pool was closed.
+            EnvironmentFailed: No process lives long enough to read a file.
+        """
+        started = time.monotonic()
+        outcomes = _result_of(self._submit([task]))
+        if outcomes is not None:
+            return outcomes[0]
+        if not self._stop():
+            return self._alone(task)
+        found = self._identified(task, timed_out=True)
+        return replace(found, duration_ms=(time.monotonic() - started) * 1000.0)
+
     def close(self) -> None:
         """End the processes; what is under way is lost, and a ``map`` still running raises ``Cancelled``.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mobius_tui.store.images import KnownFile, find_files
-from mobius_tui.store.values import stored
+from mobius_tui.store.values import number, stored
 
 _CHUNK = 400
 
@@ -53,6 +53,38 @@ def find_alike(connection: sqlite3.Connection, size: int, mtime_ns: int, inode: 
     row = connection.execute(moved, (stored(inode), size, stored(mtime_ns))).fetchone()
     row = row or connection.execute(copied, (size,)).fetchone()
     return row["sha256"] if row is not None and isinstance(row["sha256"], bytes) else None
+
+
+def known_dhashes(connection: sqlite3.Connection, profile: str, decoder: str) -> Iterator[tuple[bytes, bytes]]:
+    """Content and dHash of every known file that has one, in order of path; read in pages.
+
+    Args:
+        connection: The database.
+        profile: Only of this profile.
+        decoder: And of this decoder.
+
+    Yields:
+        SHA-256 and 8 bytes a file: equal contents come more than once.
+    """
+    last = ""
+    while True:
+        rows = connection.execute(
+            "SELECT i.sha256, f.dhash, i.path FROM images i JOIN fingerprints f ON f.sha256 = i.sha256"
+            " AND f.profile = ? AND f.decoder = ? WHERE i.path > ? AND f.dhash IS NOT NULL ORDER BY i.path LIMIT 5000",
+            (profile, decoder, last),
+        ).fetchall()
+        for content, dhash, _ in rows:
+            if isinstance(content, bytes) and len(content) == 32 and isinstance(dhash, bytes) and len(dhash) == 8:
+                yield content, dhash
+        if not rows:
+            return
+        last = rows[-1][2]
+
+
+def files_mark(connection: sqlite3.Connection) -> tuple[int, float]:
+    """What changes when a file is noted anew or forgotten: how many there are, and when one was noted last."""
+    row = connection.execute("SELECT count(*), max(seen_at) FROM images").fetchone()
+    return int(row[0]), number(row[1]) or 0.0
 
 
 def forget_fingerprints(connection: sqlite3.Connection, contents: Sequence[bytes], profile: str) -> None:

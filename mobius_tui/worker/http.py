@@ -8,14 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import ipaddress
 import json
 import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+import time
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import ADDRESS_NAME
@@ -24,35 +22,27 @@ from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system.ports import listener_of
 from mobius_tui.text import visible
-from mobius_tui.worker.health import Check, HealthChecks, status_of
+from mobius_tui.worker.answers import Answer, Refused
+from mobius_tui.worker.endpoints import Endpoints, is_loopback, target_of
+from mobius_tui.worker.extract import Extractor
+from mobius_tui.worker.health import HealthChecks
+from mobius_tui.worker.metrics import Metrics
+from mobius_tui.worker.requests import OTHER, RequestCounts
 from mobius_tui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from aiohttp.web import BaseRequest, Response, Server
+    from aiohttp.web import BaseRequest, StreamResponse
 
-CONNECTIONS: Final = 64
-"""Connections at once; one more is closed unanswered."""
+    from mobius_tui.worker.connections import Doors
 
-CONNECTION_S: Final = 10.0
-"""Seconds a connection may live: one question, one answer, and nobody holds a place by being slow."""
-
-CHECKS_S: Final = 4.0
-"""Seconds that an answer waits for the checks."""
-
-LINE_BYTES: Final = 4096
-"""Bytes of the request line, or of a header, at most."""
-
-HEADERS: Final = 64
-"""Headers at most."""
+BACKLOG: Final = 256
+"""Connections that the system holds until they are looked at."""
 
 RETRY_S: Final = (10.0, 20.0, 40.0, 60.0)
 """Seconds between two tries to take the port; the last one again and again."""
 
-_LINGER_S = 0.5
 _KEEP_S = 10.0
 _JOIN_S = 2.0
-
-Handler = Callable[[], Awaitable[tuple[int, Mapping[str, object]]]]
 
 
 class HttpServer:
@@ -64,6 +54,8 @@ class HttpServer:
         checks: What ``/health`` tells.
         log: The service log.
         retry_s: Seconds between two tries to take the port.
+        requests: Counts what is answered; None means its own.
+        metrics: What ``/metrics`` tells; None means its own.
     """
 
     def __init__(
@@ -73,20 +65,25 @@ class HttpServer:
         checks: HealthChecks,
         log: JsonLog,
         retry_s: tuple[float, ...] = RETRY_S,
+        *,
+        requests: RequestCounts | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self.url = ""
         self.problem = "it is just starting"
         self._ws = ws
         self._worker_id = worker_id
-        self._checks = checks
         self._log = log
         self._retry_s = retry_s
-        self._routes: dict[str, Handler] = {"/health": self._health}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._over = threading.Event()
         self._stopping: asyncio.Event | None = None
         self._said_file = False
-        self._server: Server | None = None
+        self._doors: Doors | None = None
+        self._requests = requests or RequestCounts()
+        self._extractor = Extractor(ws, log)
+        figures = metrics or Metrics(ws, self._requests, checks)
+        self._endpoints = Endpoints(ws, checks, figures, self._extractor, log)
         self._thread = threading.Thread(target=self._run, name="http", daemon=True)
 
     def start(self) -> None:
@@ -95,11 +92,12 @@ class HttpServer:
 
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._server.connections) if self._server is not None else 0
+        return len(self._doors) if self._doors is not None else 0
 
     def stop(self) -> None:
         """End, and remove the address; harmless when it was never started."""
         self._over.set()
+        self._extractor.close()
         loop, stopping = self._loop, self._stopping
         if loop is not None and stopping is not None:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
@@ -116,22 +114,13 @@ class HttpServer:
             self._keep_address()
 
     async def _serve(self) -> None:
-        from aiohttp.web import Server  # 180 ms, in this thread only
+        from mobius_tui.worker.connections import Doors  # aiohttp, 180 ms: in this thread only
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         quiet = logging.getLogger("mobius_tui.worker.http")  # clients' mistakes are no news, and stderr is a terminal
         quiet.propagate = False
         quiet.addHandler(logging.NullHandler())
-        server = self._server = Server(
-            self._answer,
-            logger=quiet,
-            access_log=None,
-            max_line_size=LINE_BYTES,
-            max_field_size=LINE_BYTES,
-            max_headers=HEADERS,
-            keepalive_timeout=CONNECTION_S,
-            lingering_time=_LINGER_S,
-        )
+        doors = self._doors = Doors(self._answer, self._malformed, quiet)
         number = 0
         while not self._over.is_set():
             try:
@@ -144,71 +133,55 @@ class HttpServer:
                 number += 1
                 continue
             with bound:
-                await self._listen(server, bound)
+                await self._listen(doors, bound)
 
-    async def _listen(self, server: Server, bound: socket.socket) -> None:
+    async def _listen(self, doors: Doors, bound: socket.socket) -> None:
         """Answer on a bound socket until the end."""
         assert self._loop is not None
-
-        def connected() -> asyncio.Protocol:
-            if len(server.connections) >= CONNECTIONS:
-                return _Refusal()
-            handler = server()
-            # a hard end: a client that does not read keeps a polite one waiting
-            asyncio.get_running_loop().call_later(CONNECTION_S, _abort, handler)
-            return handler
-
-        listener = await self._loop.create_server(connected, sock=bound, backlog=CONNECTIONS)
+        gate = self._endpoints.gate
+        gate.loopback = is_loopback(bound.getsockname()[0])
+        gate.read_key()
+        listener = await self._loop.create_server(doors, sock=bound, backlog=BACKLOG)
         self.url, self.problem = _url_of(bound), ""
         self._log.write("info", "http", "listening", f"answering on {self.url}")
         try:
             while not self._over.is_set():
                 self._keep_address()
                 await self._wait(_KEEP_S)
+                gate.read_key()
+                self._extractor.rest()
         finally:
             listener.close()
-            await server.shutdown(0.5)
+            await doors.shutdown(0.5)
 
     async def _wait(self, seconds: float) -> None:
         assert self._stopping is not None
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _answer(self, request: BaseRequest) -> Response:
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         """The answer to any request; never an exception, never more than one request a connection."""
+        from mobius_tui.worker.connections import Connection, response
+
+        began = time.monotonic()
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.stage = "working"
         try:
-            status, body, headers = await self._routed(request)
+            answer = await self._endpoints.answer(request, connection)
         except asyncio.CancelledError:
             raise
+        except Refused as refused:
+            answer = refused.answer
         except Exception as error:
             self._log.write("error", "http", "defect", f"{type(error).__name__}: {visible(str(error))}")
-            status, body, headers = 500, {"error": "a defect of MOBIUS; the log says more"}, {}
-        return _json_answer(status, body, headers)
+            answer = Answer(500, {"error": "a defect of MOBIUS; the log says more"})
+        connection.answered()
+        self._requests.count(target_of(request.raw_path)[1], answer.status, time.monotonic() - began)
+        return response(answer.status, answer.body, answer.kind, dict(answer.headers))
 
-    async def _routed(self, request: BaseRequest) -> tuple[int, Mapping[str, object], Mapping[str, str]]:
-        hosts = request.headers.getall("Host", [])
-        if len(hosts) != 1 or not is_own_host(hosts[0], self._ws.settings.host, self._ws.settings.base_url):
-            return 403, {"error": "this Host is not served here"}, {}
-        if "Origin" in request.headers:
-            return 403, {"error": "requests of web pages are refused"}, {}
-        handler = self._routes.get(request.path)
-        if handler is None:
-            return 404, {"error": "there is nothing here; see /health"}, {}
-        if request.method not in {"GET", "HEAD"}:
-            return 405, {"error": "only GET and HEAD"}, {"Allow": "GET, HEAD"}
-        status, body = await handler()
-        return status, body, {}
-
-    async def _health(self) -> tuple[int, Mapping[str, object]]:
-        asked = asyncio.wrap_future(self._checks.ask())
-        done, _ = await asyncio.wait({asked}, timeout=CHECKS_S)
-        if done:
-            checks = asked.result()
-        else:  # a disk or a network filesystem hangs
-            late = Check(False, f"the checks have not ended within {CHECKS_S:g} s", grave=True)
-            checks = {**self._checks.last(), "checks": late}
-        body = self._checks.body(checks)
-        return 503 if status_of(checks) == "unhealthy" else 200, body
+    def _malformed(self, status: int) -> None:
+        self._requests.count(OTHER, status, 0.0)
 
     def _trouble(self, text: str, by: str = "") -> None:
         """Say once why nothing answers, and who is in the way as far as that can be told."""
@@ -241,74 +214,6 @@ class HttpServer:
                 path.unlink()
 
 
-class _Refusal(asyncio.Protocol):
-    """One connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        transport.abort()
-
-
-def _abort(handler: asyncio.Protocol) -> None:
-    transport = getattr(handler, "transport", None)  # None once the connection is over
-    if transport is not None:
-        transport.abort()
-
-
-def _json_answer(status: int, body: Mapping[str, object], headers: Mapping[str, str]) -> Response:
-    from aiohttp.web import Response
-
-    text = json.dumps(body, default=str) + "\n"
-    own = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", "Server": "MOBIUS", **headers}
-    answer = Response(text=text, status=status, content_type="application/json", headers=own)
-    answer.force_close()
-    return answer
-
-
-def is_own_host(given: str, host: str, base_url: str) -> bool:
-    """Whether a request's ``Host`` names this service: a page elsewhere whose name was pointed here does not.
-
-    Args:
-        given: The header.
-        host: The setting: what the service is bound to.
-        base_url: The setting, whose name a proxy may pass on; may be empty.
-
-    Returns:
-        True for loopback, for the bound host and for the base URL's; beyond loopback also for any address as numbers,
-        which no page can be named.
-    """
-    name = _host_name(f"//{given}")
-    if name is None:
-        return False
-    own = {"localhost", "127.0.0.1", "::1", host.lower().strip("[]")} - {"", "0.0.0.0", "::"}
-    if name in own or (base_url and name == _host_name(base_url)):
-        return True
-    return not _is_loopback(host) and _as_address(name) is not None
-
-
-def _host_name(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError:
-        return None
-    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
-        return parts.hostname if url.startswith(("http://", "https://")) else None
-    return parts.hostname
-
-
-def _is_loopback(host: str) -> bool:
-    address = _as_address(host.strip("[]"))
-    return address.is_loopback if address is not None else host.lower() == "localhost"
-
-
-def _as_address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(name)
-    except ValueError:
-        return None
-
-
 def _bound(host: str, port: int) -> socket.socket:
     """A listening socket on the first address that a host has."""
     family, kind, protocol, _, address = socket.getaddrinfo(
@@ -321,7 +226,7 @@ def _bound(host: str, port: int) -> socket.socket:
         else:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(address)
-        bound.listen(CONNECTIONS)
+        bound.listen(BACKLOG)
         bound.setblocking(False)
     except BaseException:
         bound.close()

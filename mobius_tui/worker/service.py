@@ -14,6 +14,7 @@ from mobius_tui.store.jobs import Job, claim_next
 from mobius_tui.store.metrics import forget_old
 from mobius_tui.system import clock
 from mobius_tui.text import visible
+from mobius_tui.worker.alerts import Alerts
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.follow import LibraryFollower
 from mobius_tui.worker.health import HealthChecks, Pulse
@@ -67,9 +68,11 @@ class Service:
         self._said = ""
         self._stepped = time.monotonic()
         token = self._row.row.token
-        checks, self._requests = HealthChecks(ws, token, self._pulse), RequestCounts()
+        checks = HealthChecks(ws, token, self._pulse, alerts=lambda: self._alerts.raised())
+        self._requests = RequestCounts()
         self._metrics = Metrics(ws, self._requests, checks)
-        self._http = HttpServer(ws, token, checks, self._log)
+        self._alerts = Alerts(ws, self._metrics.read, self._log)
+        self._http = HttpServer(ws, token, checks, self._log, requests=self._requests, metrics=self._metrics)
 
     def run(self) -> None:
         """Work until somebody wishes the end.
@@ -88,6 +91,7 @@ class Service:
             if self._is_gone():
                 break
             pause = TICK_S if self._attempt() else min(pause * 2, _LONGEST_PAUSE_S)
+            self._alerts.step()  # also while the database fails
             self._rest(pause)
         self._wind_up()
 

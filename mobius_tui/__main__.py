@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -33,54 +34,78 @@ def run(arguments: Sequence[str]) -> int:
         The exit code; everything has been said on stderr.
     """
     from mobius_tui.cli import interrupts, output
+    from mobius_tui.cli.unattended import tell_if_unattended
     from mobius_tui.rollback.words import verb_of
 
+    began = time.time()
     output.prepare_streams()
     interrupts.install()
-    if verb_of(arguments):
-        return _run_plainly(arguments)
+    plain = verb_of(arguments)
+    code, failed = _run_plainly(plain, arguments) if plain else _run_verb(arguments)
+    known = None if failed is None else _as_common(failed)
+    tell_if_unattended(arguments, code, known, "" if known is None else _sentence(known), began)
+    return code
+
+
+def _run_verb(arguments: Sequence[str]) -> tuple[int, BaseException | None]:
+    """Run a verb with click; its exit code, and what ended it."""
+    from mobius_tui.cli import output
     from mobius_tui.cli.app import root
     from mobius_tui.cli.call import Call
-
     from mobius_tui.uncaught import uncaught_into
 
     call = Call(_run_console)
+    failed: BaseException | None = None
     try:
         with uncaught_into(lambda error, _: _report_defect(error, call)):
             answer = root.main(args=list(arguments), prog_name="mobius", standalone_mode=False, obj=call)
         code = answer if isinstance(answer, int) else 0
     except BaseException as error:
-        code = _report(error, call)
+        code, failed = _report(error, call), _as_known(error)
     try:
         output.flush(sys.stdout)
         output.flush(sys.stderr)
     except OSError as error:
         output.discard(sys.stdout)
-        code = code or _report(error, call)
-    return code
+        code, failed = code or _report(error, call), failed or error
+    return code, failed
 
 
-def _run_plainly(arguments: Sequence[str]) -> int:
+def _run_plainly(verb: str, arguments: Sequence[str]) -> tuple[int, BaseException | None]:
     """Run a verb that must work when every package is broken: nothing but the standard library is imported."""
     from mobius_tui.cli import interrupts, output
 
     verbose = bool({"-v", "--verbose"} & set(arguments))
+    failed: BaseException | None = None
     try:
-        from mobius_tui.cli.plain import PlainTalk
-        from mobius_tui.rollback.command import run as run_verb
-
-        code = run_verb(arguments, PlainTalk())
+        code = _run_guard(arguments) if verb == "guard-run" else _run_rollback(arguments)
         interrupts.lift_time_limit()
     except BaseException as error:
         interrupts.lift_time_limit()
-        code = _report_plainly(error, verbose)
+        code, failed = _report_plainly(error, verbose), error
     try:
         output.flush(sys.stdout)
         output.flush(sys.stderr)
     except OSError as error:
         output.discard(sys.stdout)
-        code = code or _report_plainly(error, verbose)
-    return code
+        code, failed = code or _report_plainly(error, verbose), failed or error
+    return code, failed
+
+
+def _run_rollback(arguments: Sequence[str]) -> int:
+    from mobius_tui.cli.plain import PlainTalk
+    from mobius_tui.rollback.command import run as run_verb
+
+    return run_verb(arguments, PlainTalk())
+
+
+def _run_guard(arguments: Sequence[str]) -> int:
+    import os
+
+    from mobius_tui.cli import output
+    from mobius_tui.guard.main import run as run_guard
+
+    return run_guard(arguments, os.environ, output.tell)
 
 
 def _report_plainly(error: BaseException, verbose: bool) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from mobius_tui.errors import MobiusError, exit_code_of
 from mobius_tui.logs import JsonLog
+from mobius_tui.notifications.failed import tell_failed
 from mobius_tui.operations.progress import Stopping
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
@@ -79,9 +80,11 @@ class JobRunner:
 
         connection = open_database(self._ws.database)
         try:
-            run_job(self._ws, connection, job, stopping=self._stop.asked, mirror=self._log)
+            ended = run_job(self._ws, connection, job, stopping=self._stop.asked, mirror=self._log)
         finally:
             connection.close()
+        if ended.state == "failed":
+            tell_failed(self._ws, job.kind, ended.exit_code or 0, ended.error, job.run_id)
 
     def _database_failed(self, job: Job, error: sqlite3.Error) -> None:
         self._troubled[job.id] += 1
@@ -108,6 +111,7 @@ class JobRunner:
             add_event(connection, "error", "worker", "job_failed", text, run_id=job.run_id)
 
         self._insist(note)
+        tell_failed(self._ws, job.kind, code, text, job.run_id)
 
     def _insist(self, act: Callable[[sqlite3.Connection], object]) -> None:
         """Write to the database, however long that takes; given up only when the worker ends."""

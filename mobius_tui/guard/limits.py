@@ -32,7 +32,7 @@ FEWEST_FAILURES: Final = 5
 P95_NEEDED: Final = 50
 """Durations that the p95 rule looks at, at least."""
 
-P95_EVIDENCE: Final = 500
+P95_EVIDENCE: Final = 1000
 """Durations up to which a longer run may show that a p95 over its limit is no chance."""
 
 CHANCE: Final = 0.001
@@ -54,7 +54,7 @@ QUEUE_FLOOR: Final = 20
 """What a smaller baseline of the queue counts as."""
 
 
-_LARGEST = 10**15
+LARGEST: Final = 10**15
 """No count, length or duration is as great; greater ones make no sense."""
 
 
@@ -99,13 +99,15 @@ def queue_limit(before: int) -> tuple[int, str]:
     """The length above which the queue is too long, and how that comes about, in words."""
     grown, times = before + QUEUE_GROWTH, QUEUE_TIMES * max(before, QUEUE_FLOOR)
     if times < grown:
-        return times, f"{QUEUE_TIMES}x {max(before, QUEUE_FLOOR):,}, baseline {before:,}"
-    return grown, f"{QUEUE_GROWTH} more than the baseline {before:,}"
+        return times, f"{QUEUE_TIMES}x the baseline {before:,}" + (
+            f", counted as {QUEUE_FLOOR}" if before < QUEUE_FLOOR else ""
+        )
+    return grown, f"the baseline {before:,} and {QUEUE_GROWTH} more"
 
 
 def positive(value: object) -> float | None:
     """A finite number >= 0; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < LARGEST:
         return None
     return value
 
@@ -118,7 +120,7 @@ def share(value: object) -> float | None:
 
 def length(value: object) -> int | None:
     """A whole number >= 0; None for anything else."""
-    return value if type(value) is int and 0 <= value < _LARGEST else None
+    return value if type(value) is int and 0 <= value < LARGEST else None
 
 
 def whole(value: object) -> int:

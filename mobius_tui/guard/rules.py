@@ -19,6 +19,7 @@ from mobius_tui.guard.limits import (
     FAILURES_NEEDED,
     FEWEST_FAILURES,
     HEALTH_LIMIT,
+    LARGEST,
     P95_EVIDENCE,
     P95_LIMIT_MS,
     P95_NEEDED,
@@ -300,7 +301,7 @@ def _durations(measurement: Measurement) -> list[float]:
     told = measurement.durations_ms
     if measurement.source != "probes" or not isinstance(told, tuple | list):
         return []
-    return [each for each in told if positive(each) is not None]
+    return [each for each in told if (type(each) is float or type(each) is int) and 0 <= each < LARGEST]
 
 
 # ------------------------------------------------------------------------------------- rates that the service tells

@@ -42,6 +42,9 @@ FREE_STARTS = 3
 MOST_PAUSE_S = 600.0
 """Seconds between two starts by themselves at most."""
 
+_started: set[int] = set()
+# guards that this process started: collected when they have ended, so that no zombie stays
+
 _PAUSE_S = 5.0
 _LOOK_S = 0.05
 _OUTPUT_BYTES = 1_000_000
@@ -190,6 +193,7 @@ def heal_guard(ws: Workspace, environ: Mapping[str, str], env_name: str | None =
     Returns:
         What was done, as a sentence; empty when there was nothing to do.
     """
+    _started.difference_update([pid for pid in _started if reap(pid) is not None])
     try:
         if guard_holder(ws) is not None or not open_watches(ws.state):
             return ""
@@ -227,7 +231,8 @@ def _started_again(ws: Workspace, environ: Mapping[str, str], env_name: str | No
             return ""
         with contextlib.suppress(OSError, MobiusError):
             write_atomic(ws.state / STARTS, [json.dumps([*starts[-50:], now]).encode()])
-        _start(ws, environ, env_name, ws.logs / OUTPUT)
+        pid, _ = _start(ws, environ, env_name, ws.logs / OUTPUT)
+        _started.add(pid)
     finally:
         one.release()
     again = f", start {len(starts) + 1} in a row without a measurement" if starts else ""

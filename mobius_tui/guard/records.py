@@ -39,7 +39,9 @@ class Story:
         anchor: The latest moment that is known by every clock; None before the start.
         started_at: Seconds since the epoch of the first start.
         way: Name of the way back as it was at the start; empty when unknown.
-        extended_s: Seconds that people added.
+        extended_s: Seconds that were added.
+        asked_s: Those of them that people asked for; the rest went by without a verdict.
+        answered: The measurement up to which a person has answered for what failed.
         taken: Wishes that were taken, by their number: whether they were granted, and what was answered.
         measurements: Oldest first.
         history: What the rules said of each.
@@ -48,7 +50,7 @@ class Story:
         snapshots: Their records.
         paged: Rules that were paged about, and ``undecided``.
         trigger: Why it rolls back; None when it does not.
-        rollback: The latest word on its rollback; None before.
+        rollback: What its rollback was about to do, the latest one; None before.
         over: The record of the time that is over; None before.
         pinned: Whether the way back was pinned.
         ending: The outcome that was decided, being written down; None before.
@@ -64,6 +66,8 @@ class Story:
     started_at: float = 0.0
     way: str = ""
     extended_s: float = 0.0
+    asked_s: float = 0.0
+    answered: int = 0
     taken: dict[int, tuple[bool, str]] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     history: list[tuple[RuleRow, ...]] = field(default_factory=list)
@@ -123,7 +127,9 @@ class Story:
             self.paged.add(str(record.get("about") or ""))
         elif what == "pin":
             self.pinned = True
-        elif what in {"trigger", "rollback", "ending", "end"}:
+        elif what == "rollback":
+            self.rollback = record if record.get("state") == "begins" else self.rollback
+        elif what in {"trigger", "ending", "end"}:
             setattr(self, what, record)
         elif what == "time over":
             self.over = record
@@ -144,9 +150,9 @@ class Story:
         if not granted:
             return
         if record.get("act") == "extend":
-            added = facts.get("seconds")
-            self.extended_s += float(added) if isinstance(added, int | float) else 0.0
-            self.over = None
+            self.extended_s += _seconds(facts.get("added_s"))
+            self.asked_s += _seconds(facts.get("seconds"))
+            self.over, self.answered = None, self.last_number
         elif record.get("act") == "auto":
             self.plan = replace(self.plan, auto=facts.get("on") is True)
 
@@ -213,6 +219,10 @@ def _from(default: _Row, data: object) -> _Row:
         elif isinstance(value, type(usual)) or (isinstance(usual, Mapping) and isinstance(value, Mapping)):
             given[item.name] = value
     return replace(default, **given)
+
+
+def _seconds(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _whole(value: object) -> int:

@@ -28,6 +28,7 @@ from mobius_tui.recovery.backups import Encrypt, Verdict, create_backup, digest_
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import JOURNALS, open_journals, run_of
 from mobius_tui.recovery.retention import Decision, decide
+from mobius_tui.recovery.watches import open_watches
 from mobius_tui.rollback.publications import way_back
 from mobius_tui.system import clock
 from mobius_tui.text import visible
@@ -246,7 +247,7 @@ def _journalled(ws: Workspace) -> dict[str, str]:
     """Names of backups in the journals that are not at rest, with the reason."""
     needed: dict[str, str] = {}
     try:
-        for path in open_journals(ws.state / JOURNALS):
+        for path in (*open_journals(ws.state / JOURNALS), *open_watches(ws.state)):
             with path.open("rb") as file:  # by its bytes: a torn or corrupt journal needs its backup all the more
                 text = file.read(_JOURNAL_READ).decode("ascii", "replace")
             for match in NAMES.finditer(text):

@@ -13,6 +13,7 @@ from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, OutOfRe
 from mobius_tui.recovery.atomic import ABSENT, Changed, hash_or_absent
 from mobius_tui.recovery.backup_files import EMERGENCY, list_backups
 from mobius_tui.recovery.reserve import ensure_reserve, release_reserve
+from mobius_tui.recovery.watches import tell_gone_back
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.images import restore_images
 from mobius_tui.rollback.making_way import Places, gone_back_already, live_hash, make_way
@@ -69,6 +70,7 @@ def roll_back(
     service = Service(ws, environ, env_name)
     way = make_way(ws, places, options, say)
     if way.went_back and options.backup is None and not options.remove_dhash:
+        tell_gone_back(ws.state, ws.actor, options.reason)
         return gone_back_already(ws, places, way, options, service, say)
     course = _planned(ws, places, options, way.warnings)
     if not options.force and not confirm(course.preview):
@@ -82,6 +84,8 @@ def roll_back(
         _note_step(records, "target", "done", aim)
         with _brought_to_rest(records, places):
             restored = _restore(ws, places, options, course, records, say)
+            if places.own:  # a watch ends with it, before the worker that it judges is restarted
+                records.warnings += tell_gone_back(ws.state, ws.actor, options.reason, rollback=records.run_id)
             images, failed = _images(ws, places, course.target, options, records, say)
         if options.force:
             cancel_queued(ws, say)

@@ -15,7 +15,7 @@ def verb_of(arguments: Sequence[str]) -> str:
         arguments: What follows ``mobius``.
 
     Returns:
-        ``rollback``, ``backup verify``, or empty for any other.
+        ``rollback``, ``backup verify``, ``guard-run``, or empty for any other.
     """
     words: list[str] = []
     rest = iter(arguments)
@@ -28,7 +28,7 @@ def verb_of(arguments: Sequence[str]) -> str:
             return ""
         else:
             words.append(word)
-            if " ".join(words) in {"rollback", "backup verify"}:
+            if " ".join(words) in {"rollback", "backup verify", "guard-run"}:
                 return " ".join(words)
             if words != ["backup"]:
                 return ""

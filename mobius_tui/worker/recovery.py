@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from pathlib import Path
 
 from mobius_tui.errors import MobiusError
+from mobius_tui.guard.launch import heal_guard
 from mobius_tui.logs import JsonLog
 from mobius_tui.recovery.journal import JOURNALS, begin_of, open_journals, read_journal
 from mobius_tui.rollback.recover import recover
@@ -31,6 +33,7 @@ class Recovery:
         self._open: dict[Path, str] = {}
         self._left: frozenset[Path] = frozenset()
         self._told: frozenset[str] = frozenset()
+        self._healed = ""
 
     @property
     def busy(self) -> bool:
@@ -58,6 +61,15 @@ class Recovery:
                 self._listed = changed
             if self._cut_off():
                 self.begin()
+
+    def glance_at_guard(self) -> None:
+        """Start the guard again that died under its watch; a look at one lock and one folder when there is none."""
+        asked_for = self._ws.sourced.sources.get("environment") == "flag"
+        env_name = self._ws.settings.environment if asked_for else None
+        said = heal_guard(self._ws, os.environ, env_name)
+        if said and said != self._healed:
+            self._log.write("warning", "worker", "guard", said)
+        self._healed = said
 
     def join(self, timeout_s: float) -> bool:
         """Wait for the look that is under way; returns whether it has ended."""

@@ -100,8 +100,9 @@ class Service:
         self._recovery.begin()
 
     def _glance(self, _: sqlite3.Connection) -> None:
-        """The same soon after a crash, and next to nothing when there was none."""
+        """The same soon after a crash, and next to nothing when there was none; likewise for the guard of a watch."""
         self._recovery.glance()
+        self._recovery.glance_at_guard()
 
     def _is_gone(self) -> bool:
         """Whether this worker has become invisible: another one may start now, so this one ends."""

@@ -1,0 +1,147 @@
+"""The rollback of a watch: which backup, doing it, and telling from the files whether it was done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from mobius_tui.errors import BadInput, MobiusError, ProcessingFailed
+from mobius_tui.launch.health import Health, ask_health, wait_healthy
+from mobius_tui.launch.worker import ensure_worker
+from mobius_tui.recovery.staging import hash_or_absent, real_file
+from mobius_tui.rollback.options import Outcome, RollbackOptions
+from mobius_tui.rollback.publications import read_acts
+from mobius_tui.rollback.recover import recover
+from mobius_tui.rollback.restore import read_present
+from mobius_tui.rollback.run import known_way_back, places_of, roll_back
+from mobius_tui.rollback.undo import run_in
+from mobius_tui.text import visible
+from mobius_tui.workspace import Workspace
+
+HEALTHY_S = 20.0
+"""Seconds that the service has to be well after a rollback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What a rollback is about to do, noted before it is done.
+
+    Attributes:
+        backup: The backup that comes back; empty takes the way back from what is live.
+        before: SHA-256 of what is live, or ``absent``.
+        run: The run that the live catalogue names; empty when it names none.
+        who: Who decided it.
+        reason: Why, as the history keeps it; begins with the watch's run id.
+    """
+
+    backup: str
+    before: str
+    run: str
+    who: str
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Intent:
+        """From a record of the journal."""
+        return cls(*(str(record.get(name) or "") for name in cls.__dataclass_fields__))
+
+
+class GoingBack:
+    """The rollback as the guard does it.
+
+    Args:
+        ws: The workspace.
+        environ: The environment that a started worker gets.
+        env_name: The environment that was chosen by ``--env``.
+        say: Told what happens.
+    """
+
+    def __init__(
+        self, ws: Workspace, environ: Mapping[str, str], env_name: str | None, say: Callable[[str], None]
+    ) -> None:
+        self._ws, self._environ, self._env_name, self._say = ws, environ, env_name, say
+
+    def way(self) -> str:
+        """Name of the backup that is the way back from what is live; empty when there is none or nobody can tell."""
+        try:
+            places = places_of(self._ws, RollbackOptions())
+            way = known_way_back(self._ws, places, read_present(places.live, patience_s=0.0))
+        except (MobiusError, OSError):
+            return ""
+        return "" if way is None else way.backup.name
+
+    def intent(self, backup: str, who: str, reason: str) -> Intent:
+        """What a rollback now would do."""
+        live = self._ws.catalogue
+        try:
+            before, run = hash_or_absent(real_file(live)), run_in(real_file(live))
+        except OSError:
+            before, run = "", ""
+        return Intent(backup, before, run, who, reason)
+
+    def was_done(self, intent: Intent) -> bool:
+        """Whether a rollback that was begun before is done, by what is live now; first it is brought to rest.
+
+        Raises:
+            MobiusError: What was cut off cannot be brought to rest.
+            OSError: The live file cannot be read.
+        """
+        recover(self._ws, self._say)
+        live = real_file(self._ws.catalogue)
+        now = hash_or_absent(live)
+        if now == intent.before:
+            return False
+        for act in reversed(read_acts(self._ws.state)):
+            if act.get("act") == "rollback" and act.get("reason") == intent.reason:
+                return True
+        return bool(intent.run) and run_in(live) not in {"", intent.run}
+
+    def run(self, intent: Intent) -> Outcome:
+        """Roll back; a named backup that is bad is passed over for an older good one.
+
+        Returns:
+            How it went.
+
+        Raises:
+            MobiusError: It is not done; the live file is whole.
+            OSError: Likewise.
+        """
+        ws = replace(self._ws, actor=intent.who)
+        parses = read_present(real_file(ws.catalogue), patience_s=0.0).document is not None
+        options = RollbackOptions(backup=intent.backup or None, keep_new=parses, force=True, reason=intent.reason)
+        try:
+            return self._roll_back(ws, options)
+        except (ProcessingFailed, BadInput) as error:
+            if options.backup is None:
+                raise
+            self._say(f"{visible(intent.backup)} cannot be taken: {visible(str(error))}; an older one is looked for")
+            return self._roll_back(ws, replace(options, backup=None))
+
+    def _roll_back(self, ws: Workspace, options: RollbackOptions) -> Outcome:
+        return roll_back(
+            ws, options, confirm=lambda _: True, say=self._say, environ=self._environ, env_name=self._env_name
+        )
+
+    def revive(self, base_url: str) -> Health:
+        """Have the service well after a rollback: the workspace's own worker is started if it is dead.
+
+        Args:
+            base_url: The service that was watched; empty means ``base_url`` of the settings, else the own worker.
+
+        Returns:
+            How it is.
+        """
+        url = base_url or self._ws.settings.base_url
+        if url:
+            return wait_healthy(self._ws, HEALTHY_S, ask=lambda _: ask_health(url))
+        try:
+            if ensure_worker(self._ws, self._environ, self._env_name, reason="after the watch's verdict"):
+                self._say("the worker was dead and is started")
+        except (MobiusError, OSError) as error:
+            return Health("unreachable", sentence=f"the worker does not start: {visible(str(error))}")
+        return wait_healthy(self._ws, HEALTHY_S)

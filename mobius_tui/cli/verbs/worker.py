@@ -1,13 +1,16 @@
-"""`mobius worker start/run/stop/restart/status`."""
+"""`mobius worker start/run/stop/restart/status/unit`."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import os
+import shlex
 import signal
 import sqlite3
 import time
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -15,14 +18,16 @@ from mobius_tui.cli import interrupts
 from mobius_tui.cli.call import Call, needs_verb, takes_common_options
 from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import data_width, show, show_json, tell_raw, tell_wrapped
-from mobius_tui.errors import MobiusError
+from mobius_tui.errors import BadInput, MobiusError
 from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
+from mobius_tui.operations.units import outside_settings, units_of
+from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import WorkerRow, read_worker
 from mobius_tui.system import clock
 from mobius_tui.system.locks import Holder
-from mobius_tui.text import human_seconds
+from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
 
 ADDRESS_S = 3.0
@@ -137,6 +142,62 @@ def status(call: Call) -> int:
     for line in labelled(rows, width=data_width()):
         show(line)
     return 0
+
+
+@worker.command("unit")
+@takes_common_options
+@click.option("--user", "manager", flag_value="user", help="For the user's own service manager.")
+@click.option("--system", "manager", flag_value="system", default="system", help="For the system's (default).")
+@click.option("--name", default="mobius", show_default=True, metavar="NAME", help="What the units' names begin with.")
+@click.option("--write", "folder", metavar="DIR", type=click.Path(path_type=Path), help="Write them there.")
+@click.pass_obj
+def unit(call: Call, manager: str, name: str, folder: Path | None) -> int:
+    """Print systemd units: the worker, and a guard that takes up a watch whose guard died."""
+    ws = call.open(lenient=True)
+    user = manager == "user"
+    units = units_of(ws, user=user, name=name, env_name=call.env, environ=os.environ)
+    written = [] if folder is None else _written(folder, units)
+    if call.json:
+        show_json({"units": units, "written": [str(path) for path in written]})
+    elif folder is None:
+        for file, text in units.items():
+            show(f"# {file}")
+            for line in text.splitlines():
+                show(line)
+            show()
+    else:
+        for path in written:
+            show(str(path))
+    lost = outside_settings(ws)
+    if lost:
+        said = f"set in this shell, unknown to a unit: {', '.join(lost)}"
+        fix = "set them in mobius.toml, the API key by internal_api_key_file"
+        tell_wrapped(f"warning: {said}. Next: {fix}", "warn")
+    for line in _unit_steps(name, user, folder):
+        call.say(line)
+    return 0
+
+
+def _written(folder: Path, units: Mapping[str, str]) -> list[Path]:
+    """The files as they were written; those that were there are replaced."""
+    if not folder.is_dir():
+        raise BadInput(
+            f"there is no folder {visible(str(folder))}", fix=f"mkdir -p {shlex.quote(visible(str(folder)))}"
+        )
+    for file, text in units.items():
+        write_atomic(folder / file, [text.encode()], mode=0o644)
+    return [folder / file for file in units]
+
+
+def _unit_steps(name: str, user: bool, folder: Path | None) -> list[str]:
+    """What is done with the units next."""
+    place = "~/.config/systemd/user" if user else "/etc/systemd/system"
+    control = "systemctl --user" if user else "systemctl"
+    steps = [] if folder is not None else [f"Next: mobius worker unit --{'user' if user else 'system'} --write {place}"]
+    steps.append(f"Next: {control} daemon-reload && {control} enable --now {name}-worker.service {name}-guard.timer")
+    if user:
+        steps.append("Next: loginctl enable-linger, or the units end with the last login")
+    return steps
 
 
 def _answer(call: Call, ws: Workspace, said: str) -> None:

@@ -34,7 +34,7 @@ from mobius_tui.notifications.items import (
     not_delivered,
     outbox_of,
 )
-from mobius_tui.notifications.message import Notification, body_of, repeated
+from mobius_tui.notifications.message import Audience, Notification, body_of, repeated
 from mobius_tui.notifications.sending import send
 from mobius_tui.system import clock
 from mobius_tui.system.locks import FileLock
@@ -110,6 +110,29 @@ def _notify(ws: Workspace, notification: Notification) -> str:
         _note_earlier(ws, whole, number)
     _send_soon(ws, route.name, clock.now)
     return number
+
+
+def send_test(ws: Workspace, audience: Audience, who: str) -> tuple[Route | None, str]:
+    """Send a test notification at once, past the outbox.
+
+    Args:
+        ws: The workspace.
+        audience: For whom.
+        who: The actor.
+
+    Returns:
+        Where it went (None: nowhere, no route leads there), and why it was not delivered (empty when it was).
+    """
+    said = f"{who} tests whether notifications for {audience} arrive; nothing has happened"
+    at, environment = clock.now(), ws.settings.environment
+    test = Notification("test", "info", audience, "a test", said, environment=environment, at=at)
+    route = route_of(ws, test)
+    if route is None:
+        return None, ""
+    problem = send(ws, route, body_of(test, secrets.token_hex(4), platform.node(), str(ws.root)))
+    level, how = ("warning", f"was not delivered: {problem}") if problem else ("info", "was delivered")
+    _log(ws, level, "test", f"the test for {audience} to {route.shown} {how}")
+    return route, problem
 
 
 def route_of(ws: Workspace, notification: Notification) -> Route | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 import click
 
+from mobius_tui.audiences import REPEAT_MINUTES, Route
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import hanging, table, wrapped
 from mobius_tui.cli.output import data_width, show, show_json
@@ -68,9 +69,12 @@ def config(call: Call) -> int:
         facts = {
             name: {"value": shown[name], "source": ws.sourced.sources[name], "means": describe(name)} for name in shown
         }
-        show_json({"workspace": str(ws.root), "settings": facts, "warnings": list(ws.sourced.warnings)})
+        routes = {name: _route_facts(route) for name, route in ws.sourced.routes.items()}
+        warnings = list(ws.sourced.warnings)
+        show_json({"workspace": str(ws.root), "settings": facts, "notify": routes, "warnings": warnings})
     else:
         rows = [(name, _written(shown[name]), ws.sourced.sources[name]) for name in shown]
+        rows += [(f"notify.{name}", _route_words(route), route.source) for name, route in ws.sourced.routes.items()]
         for line in table(rows, heads=("setting", "value", "source"), flexible=1, width=data_width()):
             show(line)
         if call.verbose:
@@ -79,6 +83,20 @@ def config(call: Call) -> int:
                 show(f"{name}: {describe(name)}")
     call.open()  # strictly this time: what is wrong ends it with exit code 1
     return 0
+
+
+def _route_facts(route: Route) -> dict[str, object]:
+    """Where notifications go, without what is secret in it."""
+    kind = "url" if route.url else "command"
+    facts = {kind: route.shown, "at_least": route.at_least, "repeat_minutes": route.repeat_minutes}
+    return {**facts, "source": route.source}
+
+
+def _route_words(route: Route) -> str:
+    """The same in one line; only what differs from the usual is told."""
+    least = f", from {route.at_least} on" if route.at_least != "info" else ""
+    often = f", every {route.repeat_minutes:g} min" if route.repeat_minutes != REPEAT_MINUTES else ""
+    return f"{route.shown}{least}{often}"
 
 
 def _written(value: object) -> str:

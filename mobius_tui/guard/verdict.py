@@ -97,7 +97,7 @@ def decide_end(
     fell_due = max(due or _planned(plan), numbers[-1])
     reasons = [
         *_failed(history, numbers, answered),
-        *_not_good_now(history[-1]),
+        *_not_good_now(history[-1], fell_due - numbers[-1]),
         *_seldom(history, fell_due),
         *_never_judged(history, numbers, fell_due),
     ]
@@ -114,7 +114,7 @@ def _failed(history: Sequence[tuple[RuleRow, ...]], numbers: Sequence[int], answ
     """Each rule that failed after what a person has answered for, with its latest such measurement."""
     latest: dict[RuleName, tuple[int, RuleRow]] = {}
     for number, rows in zip(numbers, history, strict=True):
-        if number > answered:
+        if number > answered or number == numbers[-1]:
             latest.update({row.rule: (number, row) for row in failing(rows)})
     now = {row.rule for row in failing(history[-1])}
     return [
@@ -123,14 +123,15 @@ def _failed(history: Sequence[tuple[RuleRow, ...]], numbers: Sequence[int], answ
     ]
 
 
-def _not_good_now(rows: tuple[RuleRow, ...]) -> list[str]:
-    """Health and catalogue must be good at the end: a bad look that did not fire yet is none."""
-    reasons = []
-    for row in rows:
-        if row.verdict == "fail" or (row.rule not in _EVERY_TIME and row.verdict == "pass"):
-            continue
-        if row.rule in _EVERY_TIME and (row.verdict != "pass" or row.value):
-            reasons.append(f"{row.rule} is not good at the end ({row.sentence})")
+def _not_good_now(rows: tuple[RuleRow, ...], missed: int) -> list[str]:
+    """Health and catalogue must be good at the end: a bad look that did not fire yet is not."""
+    reasons = [
+        f"{row.rule} is not good at the end ({row.sentence})"
+        for row in rows
+        if row.rule in _EVERY_TIME and row.verdict != "fail" and (row.verdict != "pass" or row.value)
+    ]
+    if missed >= HEALTH_LIMIT:
+        reasons.append(f"{', '.join(_EVERY_TIME)}: the last {missed:,} measurements were missed")
     return reasons
 
 

@@ -18,9 +18,6 @@ from mobius_tui.launch.worker import worker_command, worker_environment
 from mobius_tui.text import visible
 from mobius_tui.workspace import FOLDERS, Workspace
 
-GUARD_EVERY_S = 30
-"""Seconds between two looks for a watch without a guard; one that finds none ends at once."""
-
 HOOKS = ("hook_before_swap", "hook_after_swap", "hook_on_rollback", "hook_on_completion")
 """Settings with commands of the operator's, which may need more rights than MOBIUS does."""
 
@@ -41,7 +38,7 @@ def units_of(
         environ: The process environment; only where this package is found is taken from it.
 
     Returns:
-        The text of each by file name: worker, guard and the guard's timer.
+        The text of each by file name: worker and guard.
 
     Raises:
         BadInput: A path cannot stand in a unit, or the name is none.
@@ -64,11 +61,14 @@ def units_of(
     ]
     guard = [
         "Type=exec",
-        f"ExecStart={exec_line(guard_command(ws, env_name))}",
+        f"ExecStart={exec_line([*guard_command(ws, env_name), '--wait'])}",
         *common,
-        "# 2: rolled back, 3: another guard is at it, 4: undecided. None is a failure of this unit.",
-        "SuccessExitStatus=2 3 4",
+        "# It waits for a watch; one whose guard died is taken up within seconds, with the same deadlines.",
+        "Restart=always",
+        "RestartSec=5",
+        "# A worker that it starts after its verdict outlives it; a rollback under way is not cut short.",
         "KillMode=process",
+        "TimeoutStopSec=360",
         "OOMPolicy=continue",
     ]
     where = visible(str(ws.root))
@@ -78,8 +78,7 @@ def units_of(
         f"{name}-worker.service": _unit(
             f"MOBIUS worker of {where}", [*after, "StartLimitIntervalSec=0"], worker, wanted
         ),
-        f"{name}-guard.service": _unit(f"MOBIUS guard of {where}", [*after, "StartLimitIntervalSec=0"], guard, ""),
-        f"{name}-guard.timer": _timer(f"MOBIUS guard of {where}: takes up a watch whose guard died"),
+        f"{name}-guard.service": _unit(f"MOBIUS guard of {where}", [*after, "StartLimitIntervalSec=0"], guard, wanted),
     }
 
 
@@ -199,15 +198,4 @@ def _line(path: str) -> str:
 def _unit(description: str, head: Sequence[str], service: Sequence[str], wanted: str) -> str:
     described = f"Description={description.replace('%', '%%').rstrip(chr(92))}"
     lines = ["# Made by `mobius worker unit`.", "[Unit]", described, *head, "", "[Service]", *service]
-    if wanted:
-        lines += ["", "[Install]", f"WantedBy={wanted}"]
-    return "\n".join(lines) + "\n"
-
-
-def _timer(description: str) -> str:
-    lines = [
-        "# Made by `mobius worker unit`.", "[Unit]", f"Description={description.replace('%', '%%')}", "", "[Timer]",
-        "OnActiveSec=5", f"OnUnitInactiveSec={GUARD_EVERY_S}", "AccuracySec=1", "", "[Install]",
-        "WantedBy=timers.target",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "[Install]", f"WantedBy={wanted}"]) + "\n"

@@ -12,7 +12,7 @@ def test_printed_with_what_to_do_next(mobius: Mobius, ws: Path) -> None:
     before = tree(ws)
     answer = mobius("worker", "unit", "--workspace", ws)
     assert answer.code == 0 and tree(ws) == before
-    assert "# mobius-worker.service" in answer.out and "# mobius-guard.timer" in answer.out
+    assert "# mobius-worker.service" in answer.out and "# mobius-guard.service" in answer.out
     assert "systemctl daemon-reload" in answer.err and "MOBIUS_PORT" in answer.err, "it is set in this shell alone"
     assert "MOBIUS_PORT" not in answer.out
 

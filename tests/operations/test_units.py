@@ -66,7 +66,7 @@ def test_worker_and_guard_run_this_interpreter_on_this_workspace(tmp_path: Path,
     init_workspace(root)
     ws = open_workspace(root, {}, {}, "tester")
     units = made(ws, user=user, env_name="staging")
-    assert list(units) == ["mobius-worker.service", "mobius-guard.service", "mobius-guard.timer"]
+    assert list(units) == ["mobius-worker.service", "mobius-guard.service"]
     worker = read_back(value(units["mobius-worker.service"], "ExecStart"))
     assert worker == [sys.executable, "-P", "-m", "mobius_tui", "worker", "run", "--workspace", str(root),
                       "--env", "staging"]  # fmt: skip
@@ -77,9 +77,9 @@ def test_worker_and_guard_run_this_interpreter_on_this_workspace(tmp_path: Path,
         assert value(units[name], "WorkingDirectory").replace("%%", "%") == str(root)
         assert value(units[name], "KillMode") == "process", "deploy and guard outlive a restart of the worker"
         assert value(units[name], "UMask") == "0027"
+        assert value(units[name], "WantedBy") == ("default.target" if user else "multi-user.target")
     assert value(units["mobius-worker.service"], "Restart") == "on-failure"
-    assert value(units["mobius-worker.service"], "WantedBy") == ("default.target" if user else "multi-user.target")
-    assert value(units["mobius-guard.timer"], "WantedBy") == "timers.target"
+    assert value(units["mobius-guard.service"], "Restart") == "always" and guard[-1] == "--wait"
 
 
 def test_where_it_may_write(tmp_path: Path) -> None:

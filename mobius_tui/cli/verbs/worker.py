@@ -194,7 +194,7 @@ def _unit_steps(name: str, user: bool, folder: Path | None) -> list[str]:
     place = "~/.config/systemd/user" if user else "/etc/systemd/system"
     control = "systemctl --user" if user else "systemctl"
     steps = [] if folder is not None else [f"Next: mobius worker unit --{'user' if user else 'system'} --write {place}"]
-    steps.append(f"Next: {control} daemon-reload && {control} enable --now {name}-worker.service {name}-guard.timer")
+    steps.append(f"Next: {control} daemon-reload && {control} enable --now {name}-worker.service {name}-guard.service")
     if user:
         steps.append("Next: loginctl enable-linger, or the units end with the last login")
     return steps

@@ -28,9 +28,6 @@ from mobius_tui.worker.health import Check, HealthChecks, status_of
 from mobius_tui.worker.requests import Answered, RequestCounts
 from mobius_tui.workspace import Workspace
 
-TEXT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""Content type of ``Metrics.text``."""
-
 FRESH_S: Final = 1.5
 """A reading younger than this is not made again."""
 
@@ -40,8 +37,8 @@ STRETCH: Final = 20.0
 LONGEST_S: Final = 15.0
 """But no longer than this, seconds."""
 
-CHECKS_S: Final = 4.0
-"""Seconds that a reading waits for the checks of the worker's health."""
+CHECKS_S: Final = 2.0
+"""Seconds that a reading waits for the checks of the worker's health: less than who asks waits for the reading."""
 
 BUSY_MS: Final = 1000
 """How long a reading waits for a locked database; then its figures are unknown."""

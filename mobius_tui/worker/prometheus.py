@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import platform
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -18,9 +19,12 @@ from prometheus_client.metrics_core import (
 
 from mobius_tui import __version__
 from mobius_tui.guard.model import RULES
-from mobius_tui.store.counts import IMAGE_STATUSES
+from mobius_tui.store.counts import IMAGE_STATUSES, PAIR_STATUSES
 from mobius_tui.store.totals import BUCKETS_S, Totals
+from mobius_tui.store.values import number
+from mobius_tui.worker.alerting import AUDIENCE, Name
 from mobius_tui.worker.metrics import Reading
+from mobius_tui.worker.requests import OTHER
 
 HEALTH: Final = ("healthy", "degraded", "unhealthy")
 """What the worker's health may be."""
@@ -28,11 +32,11 @@ HEALTH: Final = ("healthy", "degraded", "unhealthy")
 CHECKS: Final = ("library", "catalogue", "database", "worker", "pool", "disk", "backup")
 """The checks of the worker's health that are always made."""
 
-BACKUP_STATES: Final = ("verified", "unverified", "corrupt", "unreadable")
+BACKUP_STATES: Final = ("verified", "unverified", "corrupt", "unreadable", "missing side file")
 """What a backup may be."""
 
 JOB_KINDS: Final = ("migrate", "dry-run", "deploy", "rollback", "backup")
-"""Kinds of jobs that a database has rows of, sooner or later."""
+"""Kinds of jobs; any other counts as ``OTHER``."""
 
 JOB_STATES: Final = ("queued", "running", "paused", "done", "failed", "cancelled", "refused")
 """States of a job's row."""
@@ -43,14 +47,14 @@ WATCH_STATES: Final = ("planned", "running", "rolling back", "undecided", "ended
 OUTCOMES: Final = ("accepted", "rolled back", "undecided", "stopped", "void")
 """How a watch may have ended."""
 
-ALERTS: Final = (
-    ("average", "warning", "performance"),
-    ("p95", "warning", "performance"),
-    ("failures", "critical", "qa"),
-    ("queue", "info", "qa"),
-    ("health", "critical", "sre"),
-)
-"""The alerts that the worker judges: name, severity, audience."""
+SEVERITIES: Final[Mapping[Name, tuple[str, ...]]] = {
+    "average": ("warning",),
+    "p95": ("warning",),
+    "failures": ("critical",),
+    "queue": ("info",),
+    "health": ("warning", "critical"),
+}
+"""How grave each of the worker's alerts may be."""
 
 
 def exposition(reading: Reading) -> str:
@@ -139,6 +143,7 @@ def _work(reading: Reading) -> Iterator[Metric]:
     failed = None if figures is None else figures.failure_rate
     yield _gauge("extraction_failures_ratio", "Share of images that failed, last 15 minutes.", failed)
     yield _gauge("window_images", "Images in the last 15 minutes.", None if figures is None else figures.images)
+    yield _gauge("window_failed_images", "Those that failed.", None if figures is None else figures.failed)
     yield _gauge(
         "processing_images_per_second", "Rate over the last 15 minutes.", None if rate is None else rate / 3600
     )
@@ -149,12 +154,13 @@ def _thousandth(value_ms: float | None) -> float | None:
 
 
 def _totals(totals: Totals | None) -> Iterator[Metric]:
-    known = totals or Totals()
-    processed = None if totals is None else known.images
-    yield _counter("images_processed", "Images decoded or tried, by any process.", processed)
-    yield _counter("images_failed", "Images that gave no dHash.", None if totals is None else known.failed)
-    yield _counter("images_low_confidence", "Images whose hash says little.", None if totals is None else known.low)
-    yield _counter("image_bytes", "Bytes of the images processed.", None if totals is None else known.bytes)
+    def known(name: str) -> float | None:
+        return None if totals is None else getattr(totals, name)
+
+    yield _counter("images_processed", "Images decoded or tried, by any process.", known("images"))
+    yield _counter("images_failed", "Images that gave no dHash.", known("failed"))
+    yield _counter("images_low_confidence", "Images whose hash says little.", known("low"))
+    yield _counter("image_bytes", "Bytes of the images processed.", known("bytes"))
     histogram = HistogramMetricFamily("mobius_hash_time_seconds", "Time of one image.")
     if totals is not None:
         bounds = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
@@ -167,9 +173,7 @@ def _library(reading: Reading) -> Iterator[Metric]:
     found = reading.stored
     by_status: Mapping[str, float | None] = dict.fromkeys(IMAGE_STATUSES) if found is None else found.counts.images
     yield _each("library_images", "Known files of the library.", "status", by_status)
-    pairs: Mapping[str, float | None] = (
-        dict.fromkeys(("waiting", "auto", "accepted", "rejected")) if found is None else found.counts.pairs
-    )
+    pairs = {status: None if found is None else found.counts.pairs[status] for status in PAIR_STATUSES}
     yield _each("review_pairs", "Candidate pairs.", "status", pairs)
     low, queue = (None, None) if found is None else (found.low, found.queue)
     yield _gauge("low_confidence_images", "Contents whose hash says little, unsettled.", low)
@@ -179,10 +183,12 @@ def _library(reading: Reading) -> Iterator[Metric]:
     detected = None if found is None else found.detection_rate
     yield _gauge("duplicate_detection_ratio", "Share of the last run's images that it found duplicates.", detected)
     jobs = GaugeMetricFamily("mobius_jobs", "Rows of jobs.", labels=["kind", "state"])
-    counts = {} if found is None else found.counts.jobs
-    keys = dict.fromkeys([(kind, state) for kind in JOB_KINDS for state in JOB_STATES] + sorted(counts))
-    for kind, state in keys:
-        jobs.add_metric([kind, state], math.nan if found is None else counts.get((kind, state), 0))
+    counts: Counter[tuple[str, str]] = Counter()
+    for (kind, state), count in ({} if found is None else found.counts.jobs).items():
+        counts[kind if kind in JOB_KINDS else OTHER, state] += count
+    for kind in (*JOB_KINDS, OTHER):
+        for state in JOB_STATES:
+            jobs.add_metric([kind, state], math.nan if found is None else counts[kind, state])
     yield jobs
 
 
@@ -200,10 +206,13 @@ def _alerts(reading: Reading) -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "mobius_alert_raised", "1 while the worker's alert holds.", labels=["alert", "severity", "audience"]
     )
-    raised: dict[tuple[str, str, str], float | None] = dict.fromkeys(ALERTS, None if reading.stored is None else 0.0)
+    start = None if reading.stored is None else 0.0
+    raised: dict[tuple[str, str, str], float | None] = {
+        (name, severity, AUDIENCE[name]): start for name, kinds in SEVERITIES.items() for severity in kinds
+    }
     for row in reading.stored.alerts if reading.stored else ():
-        raised = {key: value for key, value in raised.items() if key[0] != row.name}
-        raised[row.name, row.severity, row.audience] = float(row.raised)
+        if (row.name, row.severity, row.audience) in raised:
+            raised[row.name, row.severity, row.audience] = float(row.raised)
     for key, value in raised.items():
         family.add_metric(list(key), math.nan if value is None else value)
     yield family
@@ -225,8 +234,12 @@ def _watch(reading: Reading) -> Iterator[Metric]:
     yield _one_of("watch_rule_failing", "1 for a rule that fails at the latest measurement.", "rule", RULES, failing)
     blind = [rule for rule, verdict in verdicts.items() if verdict in {"no data", "collector error"}]
     yield _one_of("watch_rule_blind", "1 for a rule without data at the latest measurement.", "rule", RULES, blind)
-    at = tick.at if active and tick else None
-    yield _gauge("watch_last_measurement_timestamp_seconds", "When the running watch measured last.", at)
+    measured = tick.at if tick else watch.began_at if watch else None
+    yield _gauge("watch_last_measurement_timestamp_seconds", "Of the latest watch; its begin before any.", measured)
+    every = number(watch.plan.get("interval_s")) if watch else None
+    yield _gauge("watch_interval_seconds", "Time between two measurements of the latest watch.", every)
+    ended = watch.ended_at if watch else None
+    yield _gauge("watch_ended_timestamp_seconds", "When the latest watch came to its end.", ended)
 
 
 def _machine(reading: Reading) -> Iterator[Metric]:

@@ -91,7 +91,7 @@ def _start_deploy(ws: Workspace, _: Snapshot) -> str:
     from mobius_tui.store.database import open_database
 
     with contextlib.closing(open_database(ws.database)) as connection:
-        options = DeployOptions(reason=REASON, attended=True)
+        options = DeployOptions(reason=REASON, attended=True, watch=True)
         job = start_deploy(ws, connection, options, os.environ, flagged_environment(ws))
     return f"deploy {job.id} has begun; pane 2 shows its steps"
 

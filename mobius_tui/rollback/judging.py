@@ -21,6 +21,8 @@ Verdict = Literal["finish", "swap back", "restore", "put back", "mend", "withdra
 - withdraw: published where no catalogue was before; it is taken away again.
 - discard: nothing of it is live; only its leftovers go.
 - hold: published, not proven, and the operator wanted no rollback by itself.
+
+A canary is published and never proven: it goes back whatever the operator wanted, as no one asked for it to stay.
 """
 
 
@@ -32,8 +34,9 @@ class Intent:
         run: The run id.
         live: The live name.
         before: SHA-256 of the live file that was read last; ``absent`` when there was none, empty before it was read.
-        after: SHA-256 of the content staged last; empty before it was staged.
+        after: SHA-256 of the content staged last; empty before it was staged, and while another is being staged.
         ours: Hashes of everything this run has staged.
+        canaries: Those of them that are a canary: content that must not stay.
         backup: Name of the way back; empty when there is none.
         proven: Whether the smoke tests of the publication passed.
         hooked: Whether the hook before the swap may have run.
@@ -49,6 +52,7 @@ class Intent:
     before: str
     after: str
     ours: frozenset[str]
+    canaries: frozenset[str]
     backup: str
     proven: bool
     hooked: bool
@@ -72,16 +76,20 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
     """
     begin = next((record for record in records if record.get("what") == "begin"), {})
     last: Mapping[str, Any] = {}
-    ours = set()
+    ours, canaries = set(), set()
     proven = hooked = False
     restore: Mapping[str, Any] | None = None
     for record in records:
         what, step, state = record.get("what"), record.get("step"), record.get("state")
         if what == "round":  # the former round is over and cleaned up: what it staged is not live
             last, proven, restore = record, False, None
+        elif what == "staging":  # a torn piece of our own may lie under the staged name
+            last = {**last, "after": ""}
         elif what == "staged":
             last = {**last, **record}
             ours.add(_text(record.get("after")))
+            if record.get("canary"):
+                canaries.add(_text(record.get("after")))
         elif what == "restore":
             restore = {**(restore or {}), **record}
         elif what == "step" and step == "smoke" and state == "done":
@@ -95,6 +103,7 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
         before=_text(last.get("before")),
         after=_text(last.get("after")),
         ours=frozenset(ours - {""}),
+        canaries=frozenset(canaries - {""}),
         backup=_text(last.get("backup")),
         proven=proven,
         hooked=hooked,
@@ -106,7 +115,9 @@ def intent_of(run: str, records: Sequence[Mapping[str, Any]], live: Path) -> Int
     )
 
 
-def judge(intent: Intent, live: str, staged: str, *, carries_run: bool, broken: bool = False) -> Verdict:
+def judge(
+    intent: Intent, live: str, staged: str, *, carries_run: bool, carries_canary: bool = False, broken: bool = False
+) -> Verdict:
     """Decide by the hashes what a deploy has done and what is left to do.
 
     Args:
@@ -114,6 +125,7 @@ def judge(intent: Intent, live: str, staged: str, *, carries_run: bool, broken: 
         live: SHA-256 of the live file now, or ``absent``.
         staged: SHA-256 of what lies under the staged name, or ``absent``.
         carries_run: Whether the live file says in its own text that this run made it: others then wrote on top of it.
+        carries_canary: Whether it says, too, that it is a canary.
         broken: Whether the live file is no catalogue.
 
     Returns:
@@ -129,10 +141,11 @@ def judge(intent: Intent, live: str, staged: str, *, carries_run: bool, broken: 
     if not published:
         # what was live before lies under the staged name only after the swap
         return "mend" if broken and staged == intent.before else "discard"
-    if intent.proven:
-        return "finish"
-    if not intent.automatic:
-        return "hold"
+    if live not in intent.canaries and not carries_canary:
+        if intent.proven:
+            return "finish"
+        if not intent.automatic:
+            return "hold"
     if intent.before == ABSENT:
         return "withdraw"
     return "swap back" if displaced and live in intent.ours else "restore"

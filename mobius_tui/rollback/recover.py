@@ -21,7 +21,7 @@ from mobius_tui.recovery.journal import ENDING, JOURNALS, Journal, begin_of, ope
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_files, staged_path
 from mobius_tui.rollback.hooks import run_hook
 from mobius_tui.rollback.restore import keep_displaced, settle_restore
-from mobius_tui.rollback.undo import Say, Settled, run_in, settle_deploy
+from mobius_tui.rollback.undo import Say, Settled, deploy_of, run_in, settle_deploy
 from mobius_tui.system.exchange import rename_new
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.system.processes import is_alive, pid_of, process_token
@@ -121,7 +121,7 @@ def _is_about(path: Path, live: Path, say: Say) -> bool:
         return True
     if not (isinstance(options, Mapping) and options.get("input")):
         hashes = {record.get(name) for record in reading.records for name in ("before", "after")}
-        beside = {run, f"{run}-undo"} & set(staged_files(live))
+        beside = any(run == deploy_of(name) for name in staged_files(live))
         if beside or hash_or_absent(real_file(live)) in hashes or run_in(real_file(live)) == run:
             return True
     say(f"{visible(run)} was cut off and is about {visible(named)}, not {visible(str(live))}: it is left alone")
@@ -360,7 +360,7 @@ def _sweep_staged(ws: Workspace, folder: Path, say: Say) -> None:
 def _own_hashes(folder: Path, run: str) -> set[str]:
     """Contents that a run itself has staged, by its journal: another run's may be the only copy of what was live."""
     own: set[str] = set()
-    for name in (run, run.removesuffix("-undo")):
+    for name in (run, deploy_of(run)):
         with contextlib.suppress(OSError, EnvironmentFailed):
             for record in read_journal(folder / f"{name}{ENDING}").records:
                 if record.get("what") in {"staged", "restore"}:

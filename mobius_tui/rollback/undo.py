@@ -30,6 +30,10 @@ Say = Callable[[str], None]
 """Is told what was found and done, a sentence at a time; safe to show."""
 
 _TRIES = 5
+_ASIDE = "-full"
+
+CANARY = "canary"
+"""Key in a catalogue's record of its run: only so many percent of its images have the new fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,36 @@ def settle_deploy(ws: Workspace, journal: Journal, *, reason: str, say: Say) -> 
     raise AssertionError("the last attempt returns or raises")
 
 
+def take_back(ws: Workspace, journal: Journal, *, say: Say) -> None:
+    """Bring back what a canary displaced, with what others wrote on top of it; the deploy itself goes on.
+
+    Args:
+        ws: The workspace.
+        journal: The deploy's journal, open for writing.
+        say: Told what is done.
+
+    Raises:
+        MobiusError: As ``settle_deploy``.
+    """
+    for attempt in range(_TRIES):
+        try:
+            _act(ws, journal, intent_of(journal.run_id, journal.records, ws.catalogue), say)
+            return
+        except Changed:
+            if attempt == _TRIES - 1:
+                raise
+
+
+def aside_path(live: Path, run: str) -> Path:
+    """Where the whole new content waits while a canary of it is live."""
+    return staged_path(live, f"{run}{_ASIDE}")
+
+
+def deploy_of(name: str) -> str:
+    """The deploy that the run in a staged file's name belongs to."""
+    return name.removesuffix("-undo").removesuffix(_ASIDE)
+
+
 def _settle_cut_restore(ws: Workspace, intent: Intent) -> str:
     """Bring a restore inside an earlier undoing to rest first; it is judged by hashes like everything else."""
     record = intent.restore or {}
@@ -90,16 +124,8 @@ def _settle_cut_restore(ws: Workspace, intent: Intent) -> str:
 
 
 def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, say: Say) -> Settled:
-    staged = staged_path(intent.live, intent.run)
-    live_hash, staged_hash = hash_or_absent(real_file(intent.live)), hash_or_absent(staged)
-    foreign = live_hash not in {ABSENT, intent.before, *intent.ours}
-    carries = foreign and run_in(intent.live) == intent.run
-    broken = foreign and not carries and not _is_catalogue(real_file(intent.live))
-    verdict = judge(intent, live_hash, staged_hash, carries_run=carries, broken=broken)
-    if broken and verdict == "discard":
-        say("the live file is no catalogue, and not by this deploy; `mobius rollback` brings the newest backup back")
-    journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
-    emergency = _ACTS[verdict](ws, journal, intent, staged, say)
+    verdict, emergency = _act(ws, journal, intent, say)
+    _clear_aside(ws, intent, say)
     now = hash_or_absent(real_file(intent.live))
     if verdict == "discard" and intent.after and (intent.restore or {}).get("after") == now:
         verdict = "restore"  # killed after that and before its end
@@ -108,14 +134,50 @@ def _settle_once(ws: Workspace, journal: Journal, intent: Intent, reason: str, s
     return Settled(intent.run, "deploy", outcome, _SENTENCES[verdict], now, emergency)
 
 
-def run_in(live: Path) -> str:
-    """The run id that a catalogue names in its own text; empty when it cannot be read or names none."""
+def _act(ws: Workspace, journal: Journal, intent: Intent, say: Say) -> tuple[Verdict, Path | None]:
+    """Judge by the files and do what that asks for; the copy that is kept of what was live."""
+    staged = staged_path(intent.live, intent.run)
+    live_hash, staged_hash = hash_or_absent(real_file(intent.live)), hash_or_absent(staged)
+    foreign = live_hash not in {ABSENT, intent.before, *intent.ours}
+    run, canary = made_by(intent.live) if foreign else ("", False)
+    carries = foreign and run == intent.run
+    broken = foreign and not carries and not _is_catalogue(real_file(intent.live))
+    verdict = judge(
+        intent, live_hash, staged_hash, carries_run=carries, carries_canary=carries and canary, broken=broken
+    )
+    if broken and verdict == "discard":
+        say("the live file is no catalogue, and not by this deploy; `mobius rollback` brings the newest backup back")
+    journal.note("note", text=f"found live {live_hash[:16]}, staged {staged_hash[:16]}: {verdict}")
+    return verdict, _ACTS[verdict](ws, journal, intent, staged, say)
+
+
+def _clear_aside(ws: Workspace, intent: Intent, say: Say) -> None:
+    """Remove the whole new content that waited for its canary."""
+    _drop_displaced(ws, intent, aside_path(intent.live, intent.run), say)
+
+
+def made_by(live: Path) -> tuple[str, bool]:
+    """What a catalogue says of itself.
+
+    Args:
+        live: The file.
+
+    Returns:
+        The id of the run that made it, and whether it is a canary; empty and False when it cannot be read or does
+        not say.
+    """
     try:
         # a number of thousands of digits is no number to Python, but no fault of the catalogue
-        run = json.loads(read_whole(live).data, parse_int=str)["dhash_migration"]["run"]["id"]
+        record = json.loads(read_whole(live).data, parse_int=str)["dhash_migration"]["run"]
+        run, canary = record["id"], CANARY in record
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return run if isinstance(run, str) else ""
+        return "", False
+    return (run, canary) if isinstance(run, str) else ("", False)
+
+
+def run_in(live: Path) -> str:
+    """The run id that a catalogue names in its own text; empty when it cannot be read or names none."""
+    return made_by(live)[0]
 
 
 def _finish(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
@@ -170,6 +232,8 @@ def _swap_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, sa
     if published not in intent.ours:  # written by others since it was judged: that is to be kept
         raise Changed(f"{visible(str(intent.live))} was changed by somebody else meanwhile", fix="run it again")
     swap(staged, intent.live, published)
+    if run_in(intent.live) == intent.run:  # a canary that others wrote on after it was displaced
+        return _restore(ws, journal, intent, staged, say)
     return _keep_published(ws, intent, staged, say)
 
 
@@ -181,9 +245,10 @@ def _is_catalogue(path: Path) -> bool:
     return True
 
 
-def _put_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> None:
+def _put_back(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
     swap(staged, intent.live, ABSENT)
     say("the live catalogue was gone; the one from before the deploy is live again")
+    return _restore(ws, journal, intent, staged, say) if run_in(intent.live) == intent.run else None
 
 
 def _mend(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path:
@@ -194,6 +259,7 @@ def _mend(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Sa
 
 def _withdraw(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
     """Take the first publication away; what others wrote on top of it stays, without what MOBIUS owns."""
+    _drop_displaced(ws, intent, staged, say)
     if hash_or_absent(real_file(intent.live)) in intent.ours:
         return _keep_published(ws, intent, real_file(intent.live), say)
     say("others wrote the catalogue since; it stays live without what MOBIUS owns")
@@ -212,7 +278,9 @@ def _keep_published(ws: Workspace, intent: Intent, file: Path, say: Say) -> Path
 def _restore(ws: Workspace, journal: Journal, intent: Intent, staged: Path, say: Say) -> Path | None:
     """Write the way back, with what others wrote on top of the publication."""
     target = _former(ws, intent, staged, say)
-    kept = _restored(ws, journal, intent, keeping_others(target, published=intent.after or None), say)
+    now = hash_or_absent(real_file(intent.live))
+    published = now if now in intent.ours else intent.after or None
+    kept = _restored(ws, journal, intent, keeping_others(target, published=published), say)
     _drop_displaced(ws, intent, staged, say)
     return kept
 

@@ -39,13 +39,13 @@ from mobius_tui.operations.deploy.launch import (
     run_started,
     start_deploy,
 )
-from mobius_tui.operations.deploy.options import DeployOptions
+from mobius_tui.operations.deploy.options import LONGEST_CANARY_S, DeployOptions
 from mobius_tui.operations.deploy.window import parse_time
 from mobius_tui.operations.run_steps import steps_of_summary, warnings_of
 from mobius_tui.store.database import open_database, open_for_reading
 from mobius_tui.store.jobs import Job, find_job
 from mobius_tui.system import clock
-from mobius_tui.text import counted, human_seconds, visible
+from mobius_tui.text import counted, duration_of, human_seconds, visible
 from mobius_tui.uncaught import redact_stderr
 from mobius_tui.workspace import Workspace
 
@@ -61,7 +61,13 @@ _MOST_DAYS = 36_500
 @click.option("--from", "source", metavar="FILE", help="Publish this catalogue, made by `migrate -o`.")
 @click.option("--force", is_flag=True,
               help="Ask nothing; go on although the service is unhealthy or the window closed. Recorded.")  # fmt: skip
-@click.option("--no-auto-rollback", is_flag=True, help="When a step after the swap fails: hold, do not roll back.")
+@click.option("--canary", type=click.FloatRange(0, 100, min_open=True, max_open=True), metavar="PERCENT",
+              help="Publish so many percent of the images first, and watch the service with them.")  # fmt: skip
+@click.option("--canary-duration", metavar="TIME",
+              help="How long the canary is watched; default: canary_seconds (10m).")  # fmt: skip
+@click.option("--no-watch", is_flag=True, help="Let no guard watch the service for the hour after it.")
+@click.option("--no-auto-rollback", is_flag=True,
+              help="When a step after the swap or the watch fails: hold and ask, do not roll back.")  # fmt: skip
 @click.option("--at", metavar="TIME", help='Begin then: "23:15" (UTC), "2026-11-20T23:15Z" or "+10m".')
 @click.option("--backup-retention", type=click.IntRange(1, _MOST_DAYS), metavar="DAYS",
               help="Keep backups so long in the cleaning at the end; default: retention_days.")  # fmt: skip
@@ -74,7 +80,8 @@ def deploy(call: Call, /, **given: Any) -> int:
     """Publish new fingerprints: backup, staged migration, verification, swap, smoke tests; any failure rolls back.
 
     It runs in a process of its own: Ctrl-C and a closed terminal leave it running, `mobius cancel ID` ends it and
-    undoes what it did. The exit code is the deploy's.
+    undoes what it did. The exit code is the deploy's. A guard then watches the service for an hour, and rolls back
+    when it fails; `mobius watch` joins it.
     """
     if given["job_id"] is not None:
         return _be_the_deploy(call, given["job_id"])
@@ -111,7 +118,24 @@ def _options(given: Mapping[str, Any]) -> DeployOptions:
         accept_queue=given["accept_queue"],
         attended=not given["force"] and is_terminal(sys.stdin) and is_terminal(sys.stderr),
         reason=given["reason"],
+        canary=given["canary"],
+        canary_seconds=_canary_seconds(given),
+        watch=not given["no_watch"],
     )
+
+
+def _canary_seconds(given: Mapping[str, Any]) -> float | None:
+    text = given["canary_duration"]
+    if text is None:
+        return None
+    if given["canary"] is None:
+        raise BadInput("--canary-duration needs --canary", fix="mobius deploy --canary 5 --canary-duration 10m")
+    seconds = duration_of(text)
+    if seconds is None or not 0 < seconds <= LONGEST_CANARY_S:
+        raise BadInput(
+            f"--canary-duration {visible(repr(text))} is no duration up to a day", fix="write it like 10m, 90s or 1h30m"
+        )
+    return seconds
 
 
 def _database(ws: Workspace) -> sqlite3.Connection:
@@ -168,9 +192,20 @@ def intent_lines(ws: Workspace, options: DeployOptions) -> list[str]:
         ("does", f"preflight, backup, {source}, verification, swap, smoke tests"),
         ("a failure", rolls),
     ]
+    if options.canary is not None:
+        seconds = options.canary_seconds or ws.settings.canary_seconds
+        rows.append(("canary", f"{options.canary:g} % of the images first, watched for {human_seconds(seconds)}"))
+    rows.append(("afterwards", _watch_line(ws, options)))
     rows += [("takes", options.source)] if options.source is not None else []
     rows += [("reason", options.reason)] if options.reason else []
     return labelled(rows, width=screen_width() if is_terminal(sys.stderr) else UNCUT)
+
+
+def _watch_line(ws: Workspace, options: DeployOptions) -> str:
+    if not options.watch:
+        return "nobody watches it, as --no-watch asks"
+    acts = "rolls back when it fails" if options.auto_rollback else "pages and asks when it fails"
+    return f"a guard watches the service for {human_seconds(ws.settings.watch_seconds)} and {acts}"
 
 
 def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
@@ -192,16 +227,30 @@ def _dry_run(call: Call, ws: Workspace, options: DeployOptions) -> int:
         if call.json:
             show_json({"preflight": [asdict(finding) for finding in findings]})
         raise
+    canary = _canary_of_dry_run(call, ws, options)
     if options.source is not None:
-        return _dry_run_of_file(call, ws, options.source, findings)
+        return _dry_run_of_file(call, ws, options.source, findings, canary)
     job = run_to_end(call, ws, replace(default_options(ws), dry_run=True, reason=options.reason))
     if call.json:
-        show_json({"run": job.run_id, "preflight": [asdict(finding) for finding in findings], **job.summary})
+        facts = {"run": job.run_id, "preflight": [asdict(finding) for finding in findings], **canary}
+        show_json({**facts, **job.summary})
         return 0
     for line in summary_lines(job.summary, data_width()):
         show(line)
     call.say("nothing was changed; `mobius deploy` does it")
     return 0
+
+
+def _canary_of_dry_run(call: Call, ws: Workspace, options: DeployOptions) -> dict[str, Any]:
+    """What a canary would publish; shown unless it goes into the JSON."""
+    if options.canary is None:
+        return {}
+    from mobius_tui.operations.deploy.rehearsal import rehearse_canary
+
+    chosen, images = rehearse_canary(ws, options.canary)
+    if not call.json:
+        show(f"good     canary           {chosen:,} of {counted(images)} would be published first", "good")
+    return {"canary": {"percent": options.canary, "images": chosen, "of": images}}
 
 
 def _show_finding(finding: Finding) -> None:
@@ -211,14 +260,16 @@ def _show_finding(finding: Finding) -> None:
         show(line, style)
 
 
-def _dry_run_of_file(call: Call, ws: Workspace, source: str, findings: Sequence[Finding]) -> int:
+def _dry_run_of_file(
+    call: Call, ws: Workspace, source: str, findings: Sequence[Finding], canary: Mapping[str, Any]
+) -> int:
     """With --from there is nothing to migrate: the file is judged as the deploy would."""
     from mobius_tui.operations.deploy.rehearsal import rehearse_source
 
     verified, left_out = rehearse_source(ws, source)
     if call.json:
         facts = {"preflight": [asdict(finding) for finding in findings], "verified": verified.to_json()}
-        show_json({**facts, "left_out": left_out})
+        show_json({**facts, "left_out": left_out, **canary})
         return 0
     same = f"{verified.recomputed} of {verified.sampled} sampled hashes the same"
     show(f"good     file             {counted(verified.entries)}, {same}", "good")
@@ -390,10 +441,21 @@ def end_lines(summary: Mapping[str, Any], width: int) -> list[str]:
         rows.append(("emergency copy", "/".join(str(summary["emergency"]).split("/")[-2:])))
     if isinstance(summary.get("rounds"), int) and summary["rounds"] > 1:
         rows.append(("rounds", f"{summary['rounds']} (others wrote the catalogue meanwhile)"))
+    rows += [("watch", sentence)] if (sentence := _watch_sentence(summary.get("watch"))) else []
     rows += [("warning", sentence) for sentence in warnings_of(steps_of_summary(summary))]
     elapsed = summary.get("elapsed_s")
     rows.append(("elapsed", human_seconds(elapsed) if isinstance(elapsed, int | float) else "-"))
     return labelled(rows, width=width)
+
+
+def _watch_sentence(watch: object) -> str:
+    """Until when a watch guards it, and how to join that; empty when there is none."""
+    if not isinstance(watch, Mapping) or not watch.get("run"):
+        return ""
+    if watch.get("problem"):
+        return f"no guard runs: {visible(str(watch['problem']))}"
+    until = visible(str(watch.get("until")))
+    return f"guards it until {until}; `mobius watch` joins it, `mobius watch status` shows it"
 
 
 def _be_the_deploy(call: Call, job_id: int) -> int:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
 
 from mobius_tui.errors import MobiusError, TimeLimit
+from mobius_tui.guard.canary import watch_canary
+from mobius_tui.guard.collector import take_baseline
+from mobius_tui.guard.files import OpenWatch
+from mobius_tui.guard.launch import start_guard
+from mobius_tui.guard.model import Baseline, Outcome, Plan
 from mobius_tui.launch.health import Health, ask_health
 from mobius_tui.operations.deploy.options import DeployOptions, StepState
 from mobius_tui.operations.migrate import Prepared
@@ -20,12 +26,22 @@ from mobius_tui.operations.progress import Counts, Progress
 from mobius_tui.operations.smoke import SmokeReport, run_smoke
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_path
+from mobius_tui.settings import Settings
 from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
 
+BASELINE_S = 60.0
+"""So long the service is measured before anything goes live, about."""
+
 GRACE_S = 20.0
 """A step that does not hear that its time is over is interrupted so many seconds later."""
+
+
+def guard_now(ws: Workspace) -> OpenWatch:
+    """Start the guard in a process of its own."""
+    flagged = ws.sourced.sources.get("environment") == "flag"
+    return start_guard(ws, os.environ, ws.settings.environment if flagged else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +53,20 @@ class Surroundings:
         monotonic: Seconds that never go back.
         ask: Asks the service how it is.
         smoke: Runs the smoke tests.
+        baseline: Measures how the service is before anything goes live.
+        watch_canary: Measures and judges until a canary's time is over, from (workspace, plan, note, checkpoint).
+        start_guard: Has the guard take up the watch that is planned.
     """
 
     sleep: Callable[[float], object] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     ask: Callable[[Workspace], Health] = ask_health
     smoke: Callable[[Workspace], SmokeReport] = lambda ws: run_smoke(ws, quick=False)
+    baseline: Callable[[Workspace], Baseline] = lambda ws: take_baseline(ws, "", budget_s=BASELINE_S)
+    watch_canary: Callable[[Workspace, Plan, Callable[..., object], Callable[[], object]], tuple[Outcome, str]] = (
+        watch_canary
+    )
+    start_guard: Callable[[Workspace], OpenWatch] = guard_now
 
 
 class Again(Exception):
@@ -71,6 +95,12 @@ class Course:
         began: When it began, monotonic seconds.
         began_at: When it began, seconds since the epoch.
         hooked: Whether the hook before the swap has run.
+        published: SHA-256 of what the last swap made live; empty before that.
+        displaced: SHA-256 of what it displaced; ``absent`` when there was nothing.
+        canary: SHA-256 of the canary of this round; empty when there is none.
+        canary_passed: Whether a canary was accepted, in this round or an earlier one.
+        baseline: How the service was before anything went live; None when it was not measured.
+        planned: The journal of the watch that is planned; None when none is.
         lost: Whether the catalogue's lock is no longer what others see.
     """
 
@@ -91,6 +121,12 @@ class Course:
     entries: int | None = None
     with_dhash: tuple[int | None, int | None] = (None, None)
     hooked: bool = False
+    published: str = ""
+    displaced: str = ""
+    canary: str = ""
+    canary_passed: bool = False
+    baseline: Baseline | None = None
+    planned: Path | None = None
     lost: Callable[[], bool] = lambda: False
 
     @property
@@ -210,12 +246,11 @@ class _Limited:
 
 def time_over(step: str, limit_s: float) -> MobiusError:
     """The error of a step whose time limit ran out."""
-    setting = {"before hook": "hook_seconds", "after hook": "hook_seconds", "hold": "hold_seconds"}.get(
-        step, f"{step}_seconds"
-    )
+    setting = {"before hook": "hook_seconds", "after hook": "hook_seconds"}.get(step, f"{step}_seconds")
+    known = any(item.name == setting for item in fields(Settings))
     return TimeLimit(
         f"the step {step} took longer than its limit of {human_seconds(limit_s)}",
-        fix=f"see why, or raise {setting} in mobius.toml",
+        fix=f"see why, or raise {setting} in mobius.toml" if known else "see why, then deploy again",
     )
 
 

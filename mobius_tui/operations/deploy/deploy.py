@@ -1,4 +1,4 @@
-"""The deploy: preflight, backup, migration into a staged file, verification, swap, hooks, smoke tests.
+"""The deploy: preflight, backup, migration into a staged file, verification, canary, swap, hooks, smoke tests, watch.
 
 Any failure undoes it, by the same code that a crash needs. Killed anywhere, the live catalogue is the old one or the
 new one, whole, and the next start finishes or undoes the rest.
@@ -12,14 +12,17 @@ import time
 from dataclasses import replace
 
 from mobius_tui.errors import Cancelled, EnvironmentFailed, MobiusError, ProcessingFailed, Terminated, exit_code_of
+from mobius_tui.guard.files import refuse_during_watch
 from mobius_tui.operations.deploy.course import Again, Course, Surroundings
+from mobius_tui.operations.deploy.guarding import begin_guarding, insist_on_guard, void_plan
 from mobius_tui.operations.deploy.options import DeployOptions, DeploySummary, StepState
 from mobius_tui.operations.deploy.steps import STEPS, Step, clean_up_backups, keep_what_was_found
 from mobius_tui.operations.progress import Progress, Stopping
-from mobius_tui.recovery.atomic import ABSENT
+from mobius_tui.recovery.atomic import ABSENT, hash_or_absent
 from mobius_tui.recovery.journal import JOURNALS, Journal
+from mobius_tui.rollback.judging import intent_of
 from mobius_tui.rollback.recover import close_run, recover, settle
-from mobius_tui.rollback.undo import Settled
+from mobius_tui.rollback.undo import Settled, aside_path
 from mobius_tui.system import clock
 from mobius_tui.system.locks import catalogue_lock
 from mobius_tui.system.processes import process_token
@@ -32,8 +35,9 @@ ROUNDS = 3
 PUBLISHED = "published, and its smoke tests passed"
 """How a deploy that went well ends, in words."""
 
-_LATE = ("finish",)
+_LATE = ("finish", "watch")
 _BACK = ("rolled back", "undone")
+_UNDONE = {"swap", "migrate", "canary", "hold", "after hook", "settle"}
 _SETTLE_TRIES = 3
 
 
@@ -57,21 +61,24 @@ def deploy(
         The summary of a deploy that is live and proven.
 
     Raises:
-        Held: Another process holds the library; nothing was begun.
-        MobiusError: A step failed; the message says what was undone. The live catalogue is whole.
+        Held: Another process holds the library, or a watch is on; nothing was begun.
+        MobiusError: A step failed; the message says what was undone. The live catalogue is whole. Or everything went
+            well and no guard could be started to watch it, which the message says.
     """
     around = around or Surroundings()
+    options.check()
     rows = {name: StepState(name) for name in (*(step.name for step in STEPS), *_LATE)}
     progress.show({"steps": [row.to_json() for row in rows.values()]})
     _wait_for_time(options, progress, around)
     with catalogue_lock(ws.catalogue, ws.actor, f"deploy {progress.run_id}") as lock:
+        refuse_during_watch(ws)
         recover(ws, lambda text: progress.event("warning", "recovery", text), locked=True)
         journal = _journal(ws, options, progress)
         course = Course(ws, connection, options, progress, around, journal, rows, time.monotonic(), clock.now())
         course.lost = lambda: lock.lost
         try:
             _take_steps(course)
-            return _finish(course)
+            settled = _finish(course)
         except BaseException as error:
             told = _undone(course, error)
             if told is error:
@@ -79,6 +86,11 @@ def deploy(
             raise told from error
         finally:
             journal.close()
+    watch = begin_guarding(course)
+    summary = replace(_summary(course, settled, PUBLISHED), watch=watch)
+    progress.show(summary.to_json())
+    insist_on_guard(watch)
+    return summary
 
 
 def _wait_for_time(options: DeployOptions, progress: Progress, around: Surroundings) -> None:
@@ -134,7 +146,7 @@ def _take_steps(course: Course) -> None:
 
 
 def _take(course: Course, step: Step) -> None:
-    with course.step(step.name, step.limit(course.ws.settings)) as row:
+    with course.step(step.name, step.limit(course.ws.settings, course.options)) as row:
         step.do(course, row)
         if step.told is not None and not step.told(course):
             raise (
@@ -148,10 +160,12 @@ def _take(course: Course, step: Step) -> None:
 
 def _start_over(course: Course, again: Again) -> int:
     """Clear away the round that is over; returns the place of the step to go on with."""
-    if course.staged_hash() == course.after:
-        course.staged.unlink(missing_ok=True)
+    ours = intent_of(course.journal.run_id, course.journal.records, course.ws.catalogue).ours
+    for path in (course.staged, aside_path(course.ws.catalogue, course.journal.run_id)):
+        if hash_or_absent(path) in ours:
+            path.unlink()
     course.round += 1
-    course.after, course.prepared = "", None
+    course.after, course.canary, course.prepared = "", "", None
     course.say(f"round {course.round}: {again}; its changes are carried over", "warning")
     index = next(place for place, step in enumerate(STEPS) if step.name == "backup")
     for step in STEPS[index:]:
@@ -161,7 +175,7 @@ def _start_over(course: Course, again: Again) -> int:
     return index
 
 
-def _finish(course: Course) -> DeploySummary:
+def _finish(course: Course) -> Settled:
     """Clean up after a publication that is proven; nothing here can undo it."""
     with course.step("finish", 300.0, last=True) as row:
         settled = settle(course.ws, course.journal, say=course.say, reason=course.options.reason)
@@ -172,7 +186,7 @@ def _finish(course: Course) -> DeploySummary:
         clean_up_backups(course, row)
     settled = replace(settled, sentence=PUBLISHED)
     close_run(course.ws, course.journal, settled, say=course.say)
-    return _summary(course, settled, PUBLISHED)
+    return settled
 
 
 def _undone(course: Course, error: BaseException) -> BaseException:
@@ -193,14 +207,20 @@ def _undone(course: Course, error: BaseException) -> BaseException:
                 return _with(error, f"{said}; the next start of MOBIUS tries again, `mobius rollback` does it now")
             course.around.sleep(1.0)
     for row in course.rows.values() if settled.outcome in _BACK else ():
-        if row.state in {"done", "warning"} and row.name in {"swap", "migrate", "hold", "after hook", "settle"}:
+        if row.state in {"done", "warning"} and row.name in _UNDONE:
             row.state = "undone"
             row.reason += "; taken back" if row.name == "swap" else ""  # "... is live" is no longer true
     code = exit_code_of(error)
     with contextlib.suppress(OSError):
         close_run(course.ws, course.journal, settled, say=course.say, code=code or 2)
+    watch = {}
+    with contextlib.suppress(OSError, sqlite3.Error):
+        if settled.outcome == "held":
+            watch = begin_guarding(course)
+        else:
+            void_plan(course)
     with contextlib.suppress(sqlite3.Error):
-        summary = _summary(course, settled, reason)
+        summary = replace(_summary(course, settled, reason), watch=watch)
         course.progress.show(summary.to_json())
     return _with(error, f"{settled.outcome}: {settled.sentence}")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, Held, MobiusError, OutOfResource, exit_code_of
+from mobius_tui.guard.files import refuse_during_watch
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
 from mobius_tui.operations.deploy.options import DeployOptions
@@ -130,7 +131,7 @@ def start_deploy(
         Its row, as soon as the process has taken it.
 
     Raises:
-        Held: Another operation holds the library, or a deploy is under way: who, since when, what for.
+        Held: Another operation holds the library, a deploy is under way or a watch is on: who, since when, what for.
         EnvironmentFailed: The process does not come up; says its last words.
         OutOfResource: There is no room for it.
     """
@@ -161,7 +162,7 @@ def refuse_when_held(ws: Workspace, connection: sqlite3.Connection | None) -> No
         connection: The database; None when there is none yet.
 
     Raises:
-        Held: Another operation holds the library, or a deploy is under way.
+        Held: Another operation holds the library, a deploy is under way, or a watch is on.
         BadInput: There are two catalogues.
     """
     lock = catalogue_lock_path(ws.catalogue)
@@ -176,6 +177,7 @@ def refuse_when_held(ws: Workspace, connection: sqlite3.Connection | None) -> No
             raise under_way
     if holder_of(lock) is not None:
         raise taken_error(lock)
+    refuse_during_watch(ws)
 
 
 def _under_way(connection: sqlite3.Connection) -> Held | None:

@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mobius_tui.errors import BadInput
 from mobius_tui.operations.row_options import options_from
+
+LONGEST_CANARY_S = 86_400.0
+"""No canary is watched longer, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,9 @@ class DeployOptions:
         accept_queue: Publish although the review queue grows by far.
         attended: Somebody watches and can be asked.
         reason: Why, for the history.
+        canary: First publish the fingerprints of so many percent of the images, and watch them; None publishes all.
+        canary_seconds: How long the canary is watched; None means the setting's.
+        watch: Let the guard watch what was published.
     """
 
     source: str | None = None
@@ -32,6 +39,20 @@ class DeployOptions:
     accept_queue: bool = False
     attended: bool = False
     reason: str = ""
+    canary: float | None = None
+    canary_seconds: float | None = None
+    watch: bool = False
+
+    def check(self) -> None:
+        """Refuse values that no deploy can have.
+
+        Raises:
+            BadInput: One of them is out of its range.
+        """
+        if self.canary is not None and not 0 < self.canary < 100:
+            raise BadInput(f"a canary of {self.canary:g} % is none", fix="give more than 0 and less than 100 percent")
+        if self.canary_seconds is not None and not 0 < self.canary_seconds <= LONGEST_CANARY_S:
+            raise BadInput("a canary is watched for some time, and for a day at most", fix="--canary-duration 10m")
 
     def to_json(self) -> dict[str, object]:
         """The options as a JSON object."""
@@ -91,6 +112,8 @@ class DeploySummary:
         steps: The table.
         migration: The migration's own summary; empty with ``--from``.
         emergency: Name of the copy that a rollback kept of what was live; None when there was none.
+        watch: The watch that guards it: ``run``, ``until`` (UTC), ``auto``; ``problem`` in words when no guard runs.
+            Empty when none was asked for.
     """
 
     outcome: str
@@ -107,6 +130,7 @@ class DeploySummary:
     steps: Sequence[Mapping[str, object]]
     migration: Mapping[str, object] = field(default_factory=dict)
     emergency: str | None = None
+    watch: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         """The summary as a JSON object."""

@@ -23,6 +23,7 @@ from mobius_tui.errors import (
     ProcessingFailed,
     exit_code_of,
 )
+from mobius_tui.guard.files import refuse_during_watch
 from mobius_tui.launch.health import START_WORKER, Health, ask_health
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.space import nearest, needs, rooms
@@ -101,11 +102,12 @@ def preflight(
     checks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
         ("catalogue", lambda: _catalogue(ws, options, documents)),
         ("other operation", lambda: _others(ws)),
+        ("watch", lambda: _watch(ws)),
         ("live file", lambda: _live_file(ws)),
         ("permissions", lambda: _folders(ws)),
         ("filesystem", lambda: _filesystem(ws)),
         ("library", lambda: _library(ws, documents)),
-        ("space", lambda: _space(ws, documents)),
+        ("space", lambda: _space(ws, documents, canary=options.canary is not None)),
         ("clock", lambda: _clock(ws, now())),
         ("window", lambda: _window(ws, max(now(), options.at or 0.0))),
         ("hooks", lambda: _hooks(ws, variables)),
@@ -181,6 +183,12 @@ def _others(ws: Workspace) -> Iterator[Finding]:
         yield Finding("other operation", True, "none holds the library")
     else:
         yield _of_error("other operation", taken_error(lock))
+
+
+def _watch(ws: Workspace) -> Iterator[Finding]:
+    """Whether a watch guards what is live."""
+    refuse_during_watch(ws)
+    yield Finding("watch", True, "none is on")
 
 
 def _live_file(ws: Workspace) -> Iterator[Finding]:
@@ -288,14 +296,15 @@ def _library(ws: Workspace, documents: Sequence[Document]) -> Iterator[Finding]:
         yield Finding("library", True if found == len(sample) else None, said)
 
 
-def _space(ws: Workspace, documents: Sequence[Document]) -> Iterator[Finding]:
+def _space(ws: Workspace, documents: Sequence[Document], *, canary: bool) -> Iterator[Finding]:
     """Space for the worst case on each filesystem."""
     real = Path(os.path.realpath(ws.catalogue))
     size = real.stat().st_size if documents else 0
     entries = sum(len(document.entries) for document in documents)
     files = sum(1 for _ in walk_library(ws.library, lambda _: None)) if ws.library.is_dir() else 0
     reserved = reserve_bytes(ws.catalogue)
-    wanted = needs(real.parent, ws.backups, ws.state, ws.logs, size=size, images=max(entries, files), reserved=reserved)
+    folders = (real.parent, ws.backups, ws.state, ws.logs)
+    wanted = needs(*folders, size=size, images=max(entries, files), reserved=reserved, canary=canary)
     for room in rooms(wanted):
         shown = visible(str(room.folder))
         if room.read_only:

@@ -1,4 +1,4 @@
-"""The dry run of ``deploy --from``: the file is taken over and verified as a deploy would, and nothing is published."""
+"""The dry run of ``deploy --from`` and ``--canary``: what a deploy would take over and publish, and nothing is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,31 @@ from pathlib import Path
 
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import BadInput
+from mobius_tui.operations.deploy.canary import chosen_of
 from mobius_tui.operations.deploy.takeover import read_source, take_over
 from mobius_tui.operations.deploy.verify import Verified, verify_staged
+from mobius_tui.operations.library import load_library
+from mobius_tui.operations.options import default_options
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
+
+
+def rehearse_canary(ws: Workspace, percent: float) -> tuple[int, int]:
+    """How much a canary would publish.
+
+    Args:
+        ws: The workspace.
+        percent: The share that was asked for.
+
+    Returns:
+        How many images it would give their new fingerprints, and how many images there are.
+
+    Raises:
+        BadInput: The catalogue breaks a rule, or there is no library folder.
+    """
+    library = load_library(ws, default_options(ws), lambda _: None)
+    keys = [entry.key for entry in library.document.entries] + library.names[library.entries :]
+    return len(chosen_of(keys, percent)), len(keys)
 
 
 def rehearse_source(ws: Workspace, source: str) -> tuple[Verified, tuple[str, ...]]:

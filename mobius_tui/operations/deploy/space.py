@@ -72,7 +72,15 @@ class Room:
 
 
 def needs(
-    live: Path, backups: Path, state: Path, logs: Path, *, size: int, images: int, reserved: int = 0
+    live: Path,
+    backups: Path,
+    state: Path,
+    logs: Path,
+    *,
+    size: int,
+    images: int,
+    reserved: int = 0,
+    canary: bool = False,
 ) -> list[Need]:
     """What a deploy writes at the worst, a rollback included.
 
@@ -84,6 +92,7 @@ def needs(
         size: Bytes of the live catalogue.
         images: Entries, and files that no entry names.
         reserved: Bytes that the reserve holds already.
+        canary: Whether a canary goes first, beside which everything waits.
 
     Returns:
         The needs; folders that do not exist yet are replaced by the nearest one above.
@@ -91,7 +100,7 @@ def needs(
     grown = size + images * IMAGE_BYTES
     reserve = max(0, grown + SLACK_BYTES - reserved)
     return [
-        Need("the staged file and the reserve", nearest(live), grown + reserve),
+        Need("the staged file and the reserve", nearest(live), grown * (2 if canary else 1) + reserve),
         Need("the backup and an emergency copy", nearest(backups), size + grown + SLACK_BYTES),
         Need("the proof of the backup and the database", nearest(state), size + images * ROW_BYTES + SLACK_BYTES),
         Need("logs", nearest(logs), BASE_BYTES),

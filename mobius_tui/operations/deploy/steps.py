@@ -9,10 +9,14 @@ from pathlib import Path
 
 from mobius_tui.catalogue.document import Document, empty_document, parse
 from mobius_tui.catalogue.live import read_catalogue
-from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.errors import MobiusError, ProcessingFailed
 from mobius_tui.operations.backup import backup_now, clean_backups
-from mobius_tui.operations.deploy.course import Again, Course
-from mobius_tui.operations.deploy.options import StepState
+from mobius_tui.operations.deploy.canary_step import canary_limit, do_canary
+from mobius_tui.operations.deploy.course import BASELINE_S, Again, Course
+from mobius_tui.operations.deploy.guarding import do_baseline
+from mobius_tui.operations.deploy.holding import bring_back, insist_on_lock, is_canary, looking_at_both
+from mobius_tui.operations.deploy.hooking import do_after_hook, do_before_hook
+from mobius_tui.operations.deploy.options import DeployOptions, StepState
 from mobius_tui.operations.deploy.preflight import preflight, refuse
 from mobius_tui.operations.deploy.queue import queue_question, refuse_queue
 from mobius_tui.operations.deploy.takeover import read_source, take_over
@@ -23,10 +27,9 @@ from mobius_tui.recovery.atomic import ABSENT, Changed, write_atomic
 from mobius_tui.recovery.backups import read_backup_catalogue
 from mobius_tui.recovery.journal import JOURNALS
 from mobius_tui.recovery.reserve import ensure_reserve
-from mobius_tui.recovery.staging import real_file, stage, swap
-from mobius_tui.rollback.hooks import run_hook
+from mobius_tui.recovery.staging import stage, swap
 from mobius_tui.rollback.recover import PROOF_ENDING
-from mobius_tui.rollback.undo import run_in
+from mobius_tui.rollback.undo import made_by
 from mobius_tui.settings import Settings
 from mobius_tui.store.pairs import count_pairs
 from mobius_tui.store.snapshot import count_low_confidence
@@ -45,14 +48,14 @@ class Step:
         do: Takes the step; writes its reason into the row.
         undo: How it is undone, in words; the doing is ``rollback.undo``, which a crash needs too.
         told: Whether the files say that it is done; None when it leaves nothing in them.
-        limit: Seconds it may take, by the settings.
+        limit: Seconds it may take, by settings and options.
     """
 
     name: str
     do: Callable[[Course, StepState], None]
     undo: str
     told: Callable[[Course], bool] | None
-    limit: Callable[[Settings], float]
+    limit: Callable[[Settings, DeployOptions], float]
 
 
 def do_preflight(course: Course, row: StepState) -> None:
@@ -183,124 +186,24 @@ def _with_dhash(document: Document | None) -> int:
     return 0 if document is None else sum(entry.dhash is not None for entry in document.entries)
 
 
-def do_before_hook(course: Course, row: StepState) -> None:
-    """Run the operator's command before the swap, once."""
-    if course.hooked:
-        row.state, row.reason = "skipped", "it has run"
-        return
-    course.hooked = True
-    _run_hook(course, row, "before_swap")
-
-
-def do_after_hook(course: Course, row: StepState) -> None:
-    """Run the operator's command after the swap."""
-    _run_hook(course, row, "after_swap")
-
-
-def _run_hook(course: Course, row: StepState, moment: str) -> None:
-    facts = {
-        "MOBIUS_RUN": course.journal.run_id,
-        "MOBIUS_LIVE": str(course.ws.catalogue),
-        "MOBIUS_BACKUP": course.backup or "",
-    }
-    result = run_hook(course.ws, moment, facts, tell=course.progress.event)
-    row.reason = result.sentence or "none is set"
-    if result.stops:
-        raise ProcessingFailed(f"the required hook {moment} failed: {result.sentence}")
-    if not result.ok:
-        row.state = "warning"
-    elif not result.ran:
-        row.state = "skipped"
-
-
 def do_swap(course: Course, row: StepState) -> None:
     """Make the staged file live, if the live one is still the one that was read."""
-    if course.lost():
-        raise EnvironmentFailed(
-            "the catalogue's lock file was removed: another process may hold the library too",
-            fix="see that nothing cleans up hidden files beside library.json, then deploy again",
-        )
+    insist_on_lock(course)
+    expected = course.canary or course.before
     try:
-        swap(course.staged, course.ws.catalogue, course.before)
+        swap(course.staged, course.ws.catalogue, expected)
     except Changed as changed:
+        if is_canary(course):
+            bring_back(course)
         raise Again(changed.what) from changed
+    course.published, course.displaced = course.after, expected
     row.reason = f"{course.after[:12]} is live" + ("" if course.before == ABSENT else f", {course.before[:12]} was")
 
 
 def do_hold(course: Course, row: StepState) -> None:
     """Watch what came out of the swap, and what is live: another program may be writing either."""
-    seen: dict[str, object] = {}
-
-    def look() -> None:
-        _look_at_displaced(course, seen)
-        _look_at_live(course, seen)
-
-    course.wait(course.ws.settings.hold_seconds, look)
+    course.wait(course.ws.settings.hold_seconds, looking_at_both(course))
     row.reason = "nobody wrote the old file after the swap"
-
-
-def _signature(path: Path) -> object:
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-
-
-def _look_at_displaced(course: Course, seen: dict[str, object]) -> None:
-    if course.before == ABSENT:
-        return
-    now = _signature(course.staged)
-    if now == seen.get("displaced", ()):
-        return
-    seen["displaced"] = now
-    if course.staged_hash() == course.before:
-        return
-    _insist_on_catalogue(course.staged, "the old catalogue")
-    if course.live_hash() != course.after:
-        raise _both_written()
-    swap(course.staged, course.ws.catalogue, course.after)
-    course.staged.unlink()
-    raise Again("another program wrote the old catalogue after the swap")
-
-
-def _look_at_live(course: Course, seen: dict[str, object]) -> None:
-    now = _signature(real_file(course.ws.catalogue))
-    if now == seen.get("live", ()):
-        return
-    seen["live"] = now
-    if course.live_hash() == course.after:
-        return
-    _insist_on_catalogue(course.ws.catalogue, "the new catalogue")
-    if run_in(course.ws.catalogue) == course.journal.run_id:
-        course.say("another program wrote the new catalogue; its changes stay")
-        return
-    if course.staged_hash() not in {course.before, ABSENT}:
-        raise _both_written()
-    course.staged.unlink(missing_ok=True)  # it is in the backup
-    raise Again("another program replaced the new catalogue")
-
-
-def _insist_on_catalogue(path: Path, what: str) -> None:
-    """What another program is writing may take 5 s to become a catalogue; else it broke off, or writes something else.
-
-    Raises:
-        EnvironmentFailed: It is none.
-    """
-    try:
-        read_catalogue(path)
-    except BadInput as error:
-        raise EnvironmentFailed(
-            f"another program wrote {what} after the swap and left something else in it: {error.what}",
-            fix="stop the program that writes library.json, then deploy again",
-        ) from error
-
-
-def _both_written() -> EnvironmentFailed:
-    return EnvironmentFailed(
-        "another program wrote both the old and the new catalogue after the swap",
-        fix="stop the program that writes library.json, then deploy again; both are kept",
-    )
 
 
 def do_settle(course: Course, row: StepState) -> None:
@@ -324,7 +227,7 @@ def do_smoke(course: Course, row: StepState) -> None:
 
 
 def _is_ours(course: Course) -> bool:
-    return course.live_hash() == course.after or run_in(course.ws.catalogue) == course.journal.run_id
+    return course.live_hash() == course.after or made_by(course.ws.catalogue) == (course.journal.run_id, False)
 
 
 def keep_what_was_found(course: Course) -> None:
@@ -354,33 +257,49 @@ def clean_up_backups(course: Course, row: StepState) -> None:
 
 
 STEPS: tuple[Step, ...] = (
-    Step("preflight", do_preflight, "nothing to undo", None, lambda _: 120.0),
+    Step("preflight", do_preflight, "nothing to undo", None, lambda *_: 120.0),
     Step(
         "backup",
         do_backup,
         "the backup stays",
         lambda course: course.live_hash() == course.before,
-        lambda settings: settings.backup_seconds,
+        lambda settings, _: settings.backup_seconds,
     ),
     Step(
         "migrate",
         do_migrate,
         "the staged file is removed",
         lambda course: course.staged_hash() == course.after,
-        lambda settings: settings.migrate_seconds,
+        lambda settings, _: settings.migrate_seconds,
     ),
-    Step("verify", do_verify, "nothing to undo", None, lambda settings: settings.verify_seconds),
-    Step("before hook", do_before_hook, "the hook on_rollback runs", None, lambda settings: settings.hook_seconds + 10),
+    Step("verify", do_verify, "nothing to undo", None, lambda settings, _: settings.verify_seconds),
+    Step("baseline", do_baseline, "the planned watch is void", None, lambda *_: BASELINE_S + 120),
+    Step(
+        "before hook",
+        do_before_hook,
+        "the hook on_rollback runs",
+        None,
+        lambda settings, _: settings.hook_seconds + 10,
+    ),
+    Step(
+        "canary",
+        do_canary,
+        "what came out goes back in one exchange, else the backup",
+        lambda course: course.staged_hash() == course.after,
+        canary_limit,
+    ),
     Step(
         "swap",
         do_swap,
-        "what came out goes back in one exchange",
+        "what came out goes back in one exchange; after a canary the backup",
         lambda course: course.before == ABSENT or course.staged_hash() != course.after,
-        lambda _: 120.0,
+        lambda *_: 120.0,
     ),
-    Step("hold", do_hold, "as swap", None, lambda settings: settings.hold_seconds + 60),
-    Step("after hook", do_after_hook, "the hook on_rollback runs", None, lambda settings: settings.hook_seconds + 10),
-    Step("settle", do_settle, "as swap", None, lambda settings: settings.settle_seconds + 60),
-    Step("smoke", do_smoke, "as swap", None, lambda settings: settings.smoke_seconds),
+    Step("hold", do_hold, "as swap", None, lambda settings, _: settings.hold_seconds + 60),
+    Step(
+        "after hook", do_after_hook, "the hook on_rollback runs", None, lambda settings, _: settings.hook_seconds + 10
+    ),
+    Step("settle", do_settle, "as swap", None, lambda settings, _: settings.settle_seconds + 60),
+    Step("smoke", do_smoke, "as swap", None, lambda settings, _: settings.smoke_seconds),
 )
 """The deploy, top to bottom; what is left after it is cleaning up."""

@@ -128,8 +128,8 @@ def take_over(
     names |= {entry.key: entry.path for entry in appended}
     return TakenOver(
         live=live,
-        updates=[_owned(found[entry.key]) for entry in live.entries],
-        appended=[(entry.path, _owned(entry)) for entry in appended],
+        updates=[owned_of(found[entry.key]) for entry in live.entries],
+        appended=[(entry.path, owned_of(entry)) for entry in appended],
         migration=_signed(source.migration, run_id),
         duplicates=[pair for item in source.duplicates if (pair := _named(item, names, set(gone), folder)) is not None],
         left_out=list(gone.values()),
@@ -145,7 +145,8 @@ def _signed(migration: Mapping[str, Any], run_id: str) -> Mapping[str, Any]:
     return {**migration, "run": {**made, "id": run_id, "fingerprints": made.get("id")}}
 
 
-def _owned(entry: Entry) -> OwnedFields:
+def owned_of(entry: Entry) -> OwnedFields:
+    """What MOBIUS says of an image in a catalogue that was read and verified."""
     return OwnedFields(entry.dhash, entry.confidence, str(entry.status), entry.error)
 
 

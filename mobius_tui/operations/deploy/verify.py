@@ -9,7 +9,7 @@ import hashlib
 import heapq
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -152,12 +152,7 @@ def verify_staged(
     """
     data = _bytes_of(staged)
     digest = hashlib.sha256(data).hexdigest()
-    try:
-        document = parse(data, origin=live.origin)
-    except BadInput as error:
-        raise ProcessingFailed(
-            f"the staged catalogue cannot be read back: {error.what}", where=visible(str(staged)), fix="run it again"
-        ) from error
+    document = _parsed(staged, data, live.origin)
     del data
     problems = _Problems(staged)
     _check_migration(document, problems)
@@ -180,6 +175,52 @@ def verify_staged(
         changed=verdicts["changed"],
         unread=verdicts["unread"],
     )
+
+
+def verify_canary(
+    staged: Path, live: Document, chosen: Set[str], *, heed: Callable[[], None] = lambda: None
+) -> tuple[int, int]:
+    """Judge a staged canary against the live catalogue: nothing but the chosen entries may differ.
+
+    Args:
+        staged: The staged file.
+        live: The live catalogue that was read.
+        chosen: Keys of the entries that have new fingerprints.
+        heed: Called now and then; whatever it raises ends the verification.
+
+    Returns:
+        Its entries, and those with a dHash.
+
+    Raises:
+        ProcessingFailed: It must not be published; names the first problems.
+        EnvironmentFailed: It cannot be read.
+    """
+    document = _parsed(staged, _bytes_of(staged), live.origin)
+    problems = _Problems(staged)
+    _check_migration(document, problems)
+    _check_foreign(live, document, problems, heed)
+    _check_duplicates(document, problems, heed)
+    before = {entry.key: live.raw(entry) for entry in live.entries}
+    for number, entry in enumerate(document.entries):
+        if entry.key in chosen:
+            fault = owned_fault(entry)
+        else:
+            fault = "" if before.get(entry.key) == document.raw(entry) else "is not as it is live"
+        if fault:
+            problems.add(f"images[{number}] {visible(entry.path)!r} {fault}")
+    if len(document.entries) < len(live.entries):
+        problems.add(f"it has {counted(len(document.entries), 'image')}, the live one {len(live.entries):,}")
+    problems.refuse()
+    return len(document.entries), sum(entry.dhash is not None for entry in document.entries)
+
+
+def _parsed(staged: Path, data: bytes, origin: str) -> Document:
+    try:
+        return parse(data, origin=origin)
+    except BadInput as error:
+        raise ProcessingFailed(
+            f"the staged catalogue cannot be read back: {error.what}", where=visible(str(staged)), fix="run it again"
+        ) from error
 
 
 def _bytes_of(staged: Path) -> bytes:
@@ -306,7 +347,7 @@ def _check_duplicates(document: Document, problems: _Problems, heed: Callable[[]
         if not number % _EACH:
             heed()
         keys = [_key(pair.get(name), folder) for name in ("duplicate", "original")]
-        fault = _pair_fault(pair, keys, hashes, exact=exact)
+        fault = pair_fault(pair, keys, hashes, exact=exact)
         if not fault and keys[0] in seen:
             fault = f"names the duplicate {visible(str(pair['duplicate']))!r} a second time"
         if fault:
@@ -323,7 +364,15 @@ def _key(path: object, folder: str) -> str:
     return file_key(path, folder) if isinstance(path, str) and path and "\0" not in path else ""
 
 
-def _pair_fault(pair: dict[str, Any], keys: list[str], hashes: dict[str, str | None], *, exact: bool) -> str:
+def pair_fault(pair: Mapping[str, Any], keys: list[str], hashes: Mapping[str, str | None], *, exact: bool) -> str:
+    """What is wrong with a pair of duplicates, in words that go on after its name; empty when nothing is.
+
+    Args:
+        pair: An item of ``dhash_duplicates``.
+        keys: Its duplicate and its original, as ``Entry.key`` names them.
+        hashes: The dHash of each entry by key.
+        exact: Whether the distance must be that of the two.
+    """
     for name, key in zip(("duplicate", "original"), keys, strict=True):
         if key not in hashes:
             return f"has a {name} that is no entry, {visible(repr(pair.get(name)))[:200]}"

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mobius_tui.guard.files import OpenWatch, all_open
+from mobius_tui.guard.model import Baseline, Outcome, Plan
 from mobius_tui.launch.health import Health
 from mobius_tui.operations.deploy.course import Surroundings
 from mobius_tui.operations.deploy.deploy import deploy
@@ -88,6 +90,47 @@ def failing(*_: object) -> SmokeReport:
 
 
 @dataclass
+class Service:
+    """The service that is measured and watched, and the guard, as a test wants them.
+
+    Attributes:
+        verdict: What the watch of the canary comes to.
+        during: Done while the canary is live, before the verdict.
+        baseline: How the service was.
+        guard: Fails when the guard cannot be started.
+        plans: The canaries' plans.
+        canaries: What was live at each watch.
+        guarded: The watches that were taken up.
+    """
+
+    verdict: tuple[Outcome, str] = ("accepted", "all rules pass")
+    during: Callable[[], object] = lambda: None
+    baseline: Baseline = field(default_factory=lambda: Baseline(source="probes", samples=20, p95_ms=12.0, queue=0))
+    guard: Exception | None = None
+    plans: list[Plan] = field(default_factory=list)
+    canaries: list[bytes] = field(default_factory=list)
+    guarded: list[OpenWatch] = field(default_factory=list)
+
+    def watch(
+        self, ws: Workspace, plan: Plan, note: Callable[..., object], checkpoint: Callable[[], object]
+    ) -> tuple[Outcome, str]:
+        self.plans.append(plan)
+        self.canaries.append(ws.catalogue.read_bytes())
+        checkpoint()
+        note("tick", number=1)
+        self.during()
+        checkpoint()
+        return self.verdict
+
+    def start(self, ws: Workspace) -> OpenWatch:
+        if self.guard is not None:
+            raise self.guard
+        (found,) = [watch for watch in all_open(ws) if watch.ready == "start"]
+        self.guarded.append(found)
+        return found
+
+
+@dataclass
 class Stage:
     """A workspace with a published catalogue, and what is needed to deploy over it."""
 
@@ -96,9 +139,21 @@ class Stage:
     heard: Heard
     clock: Clock
     old: bytes
+    service: Service = field(default_factory=Service)
+
+    def around(self, smoke: Callable[..., SmokeReport] = passed) -> Surroundings:
+        return Surroundings(
+            self.clock.sleep,
+            self.clock.monotonic,
+            healthy,
+            smoke,
+            baseline=lambda _: self.service.baseline,
+            watch_canary=self.service.watch,
+            start_guard=self.service.start,
+        )
 
     def deploy(self, smoke: Callable[..., SmokeReport] = passed, **options: Any) -> DeploySummary:
-        around = Surroundings(self.clock.sleep, self.clock.monotonic, healthy, smoke)
+        around = self.around(smoke)
         return deploy(self.ws, self.connection, DeployOptions(**options), self.heard, around)
 
     @property

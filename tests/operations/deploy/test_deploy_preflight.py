@@ -55,8 +55,8 @@ def test_all_is_well_and_nothing_is_left(make_workspace):
     findings = look(ws)
     assert [finding.name for finding in findings if not finding.ok] == ["worker"], "none runs here"
     assert {finding.name for finding in findings} == {
-        "catalogue", "other operation", "permissions", "exchange", "backups", "filesystem", "library", "space", "clock",
-        "worker", "health",
+        "catalogue", "other operation", "watch", "permissions", "exchange", "backups", "filesystem", "library", "space",
+        "clock", "worker", "health",
     }  # fmt: skip
     assert everything_in(ws.root) == before
     refuse(findings)

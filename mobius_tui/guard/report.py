@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mobius_tui.guard.limits import milliseconds, percent
 from mobius_tui.guard.model import RULES
+from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 
 _ENTRIES: Final = {"start", "guard", "gap", "wish", "page", "trigger", "rollback", "pin", "time over", "ending", "end"}
@@ -200,8 +201,8 @@ def _rules(report: Mapping[str, Any]) -> list[str]:
             shown = [_figure(rule, row.get(name)) for name in ("value", "limit", "baseline")]
             fire = "yes" if row.get("could_fire") is True else "no"
             samples = f"{_dash(row.get('samples'))} of {_dash(row.get('needed'))}"
-            cells = (number, begun, rule, row.get("verdict"), *shown, samples, fire, row.get("sentence"))
-            rows.append(tuple(safe(_dash(cell)) for cell in cells))
+            cells = (rule, row.get("verdict"), *shown, samples, fire, row.get("sentence"))
+            rows.append((safe(number), begun, *(safe(_dash(cell)) for cell in cells)))
             number = begun = ""
     head = ("no", "after", "rule", "verdict", "value", "limit", "baseline", "samples", "could fire", "in words")
     return _table(head, rows) if rows else ["Nothing was measured."]
@@ -221,6 +222,8 @@ def _baseline(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, value in baseline.items():
         shown = f"{len(value)} images" if name == "probes" and isinstance(value, list | tuple) else value
+        if name == "at" and isinstance(value, int | float) and 0 <= value < 1e11:
+            shown = clock.iso(value)
         shown = _figure({"failure_rate": "failures", "p95_ms": "p95"}.get(name), shown)
         rows.append((safe(name.replace("_", " ")), safe(_dash(shown))))
     return _table(("", "before the swap"), rows) if rows else ["None: only the fixed limits held."]

@@ -167,11 +167,10 @@ def _unreadable(error: OSError, live: Path) -> tuple[CatalogueLook, tuple[str, .
 def _fewer(baseline: Baseline, entries: int, with_dhash: int) -> str:
     """What there is less of than was published, in words; empty when of nothing."""
     short = []
-    if baseline.entries is not None and entries < baseline.entries:
-        short.append(f"{baseline.entries - entries:,} fewer entries")
-    if baseline.with_dhash is not None and with_dhash < baseline.with_dhash:
-        short.append(f"{baseline.with_dhash - with_dhash:,} fewer hashes")
-    return f"{' and '.join(short)} than published" if short else ""
+    for told, now, noun in ((baseline.entries, entries, "entries"), (baseline.with_dhash, with_dhash, "hashes")):
+        if told is not None and now < told:
+            short.append(f"{told - now:,} of {told:,} published {noun} are missing")
+    return " and ".join(short)
 
 
 def _explanation(state: Path, baseline: Baseline, content: Content, whole: Content | None, deploy: str) -> str:

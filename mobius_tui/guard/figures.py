@@ -17,7 +17,9 @@ PATH: Final = "/metrics/dhash"
 RATE_RULES: Final = ("failures", "p95", "queue")
 """The rules whose figures come from the service."""
 
-KEY_ADVICE: Final = "set internal_api_key or internal_api_key_file to the key of the service"
+KEY_ADVICE: Final = (
+    "set internal_api_key or internal_api_key_file to the key of the service, and base_url to its address"
+)
 """What to do when the service wants another key."""
 
 _MOST_MS = 86_400_000.0
@@ -91,9 +93,9 @@ def read_figures(answer: Answer) -> Figures:
     if answer.status in {404, 405, 501}:
         return Figures(remarks=(f"the service has no {PATH}",))
     if answer.status in {401, 403}:
-        return Figures(errors=for_rates(refused_key(PATH, answer.status)))
+        return Figures(errors=for_rates(refused_key(PATH, answer)))
     if answer.status != 200:
-        return Figures(errors=for_rates(f"{PATH} answered {answer.status}"))
+        return Figures(errors=for_rates(f"{PATH} answered {answer.status}{reason_of(answer.data)}"))
     try:
         body = json.loads(answer.data)
     except (ValueError, RecursionError):
@@ -108,11 +110,20 @@ def for_rates(said: str) -> tuple[str, ...]:
     return tuple(f"{rule}: {said}" for rule in RATE_RULES)
 
 
-def refused_key(path: str, status: int) -> str:
+def refused_key(path: str, answer: Answer) -> str:
     """That the service did not take the key, and what to do."""
-    return (
-        f"{path} answered {status}: it wants a key (INTERNAL_API_KEY) that this workspace does not have; {KEY_ADVICE}"
-    )
+    said = f"{path} answered {answer.status}{reason_of(answer.data)}"
+    return f"{said}: it wants a key (INTERNAL_API_KEY) that it was not given; {KEY_ADVICE}"
+
+
+def reason_of(data: bytes) -> str:
+    """What a service says of an error in its own words, in brackets; empty when it says nothing."""
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    said = body.get("error") if isinstance(body, dict) else None
+    return f" ({visible(said[:120])})" if isinstance(said, str) and said else ""
 
 
 def number_of(value: object, most: float) -> float | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mobius_tui.catalogue.document import Document, Entry
-from mobius_tui.guard.figures import number_of, refused_key
+from mobius_tui.guard.figures import number_of, reason_of, refused_key
 from mobius_tui.launch.questions import Answer, boot_seconds
 
 PATH: Final = "/api/dhash/extract"
@@ -261,7 +261,7 @@ class _Round:
             return
         if status == 401 or (status == 403 and not self.found.answered):
             self._over = True
-            self.found.errors += [f"{rule}: {refused_key(PATH, status)}" for rule in ("failures", "p95")]
+            self.found.errors += [f"{rule}: {refused_key(PATH, answer)}" for rule in ("failures", "p95")]
             return
         if status in {429, 503}:
             self.found.answered = True
@@ -272,8 +272,8 @@ class _Round:
         good = status == 200 and isinstance(dhash, str) and _DHASH.fullmatch(dhash) is not None
         failed = status == 422 or status >= 500 or (status == 200 and body.get("status") == "failed")
         if not good and not failed:
-            said = "no hash" if status == 200 else f"status {status}"
-            self._puzzle(f"{PATH} answered a probe with {said}, which is no answer")
+            said = "200 and no dHash" if status == 200 else f"{status}{reason_of(answer.data)}"
+            self._puzzle(f"{PATH} answered a probe with {said}")
             return
         self.found.answered = True
         measured = answer.seconds * 1000

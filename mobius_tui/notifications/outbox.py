@@ -316,12 +316,17 @@ def _send_due(ws: Workspace, name: str, now: Callable[[], float]) -> None:
             for number, (item, route) in enumerate(due):
                 problem = _send_one(ws, item, route, now)
                 if problem:
-                    for later, _ in due[number + 1 :]:
-                        until = not_delivered(item, now(), problem).next_at
-                        change_item(ws, later, lambda old, until=until: replace(old, next_at=until))  # type: ignore[misc]
+                    _put_off(ws, [later for later, _ in due[number + 1 :]], item, problem, now())
                     break
     finally:
         lock.release()
+
+
+def _put_off(ws: Workspace, later: list[Item], failed: Item, problem: str, now: float) -> None:
+    """What is due on the same route waits as long as the one that failed."""
+    until = not_delivered(failed, now, problem).next_at
+    for item in later:
+        change_item(ws, item, lambda old: given_up(replace(old, next_at=until), now, problem))
 
 
 def _due_on(ws: Workspace, name: str, now: float) -> list[tuple[Item, Route]]:

@@ -6,11 +6,11 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, Held, MobiusError, OutOfResource, exit_code_of
-from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch
+from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch, records_of
 from mobius_tui.guard.model import Plan
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
@@ -46,6 +46,7 @@ _started: set[int] = set()
 # guards that this process started: collected when they have ended, so that no zombie stays
 
 _PAUSE_S = 5.0
+_UNBEGUN_S = 60.0
 _LOOK_S = 0.05
 _OUTPUT_BYTES = 1_000_000
 
@@ -199,11 +200,20 @@ def heal_guard(ws: Workspace, environ: Mapping[str, str], env_name: str | None =
             return ""
         found = all_open(ws)
         said = [close_void(watch) for watch in found if watch.ready == "void"]
+        _remove_unbegun(ws, found)
         if any(watch.ready == "start" for watch in found):
             said.append(_started_again(ws, environ, env_name))
         return "; ".join(sentence for sentence in said if sentence)
     except (MobiusError, OSError) as error:
         return f"the guard cannot be started again: {visible(str(error))}"
+
+
+def _remove_unbegun(ws: Workspace, found: Sequence[OpenWatch]) -> None:
+    """Remove what a kill left of a watch before its first record was written."""
+    for path in set(open_watches(ws.state)) - {watch.path for watch in found}:
+        with contextlib.suppress(FileNotFoundError):
+            if not records_of(path) and clock.now() - path.stat().st_mtime > _UNBEGUN_S:
+                path.unlink()
 
 
 def close_void(watch: OpenWatch) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from mobius_tui.errors import MobiusError
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.model import Outcome
+from mobius_tui.guard.report import report_markdown, report_of
 from mobius_tui.guard.telling import Telling
 from mobius_tui.notifications.message import Audience, Severity
 from mobius_tui.recovery.atomic import write_atomic
@@ -61,8 +62,6 @@ def finish(ws: Workspace, keeper: Keeper, telling: Telling, verdict: Mapping[str
 def _report(ws: Workspace, run: str, records: Sequence[Mapping[str, Any]]) -> list[str]:
     """The final report, kept for good; what went wrong, in words."""
     try:
-        from mobius_tui.guard.report import report_markdown, report_of
-
         ws.logs.mkdir(parents=True, exist_ok=True)
         report = report_of(records)
         write_atomic(ws.logs / f"{run}.report.json", [json.dumps(report, indent=2).encode() + b"\n"])

@@ -155,7 +155,8 @@ def refuse_during_watch(ws: Workspace) -> None:
         Held: A watch is on: says who started it and until when.
     """
     for watch in all_open(ws):
-        if watch.ready != "start" or watch.left_s <= 0 or watch.state == "undecided":
+        over = watch.left_s <= 0 and watch.state != "rolling back"
+        if watch.ready != "start" or over or watch.state == "undecided":
             continue
         until = wall.iso(wall.now() + watch.left_s)
         live = f"the deploy {visible(watch.plan.deploy)} of" if watch.plan.deploy else "what is live, for"

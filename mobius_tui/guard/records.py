@@ -206,7 +206,7 @@ def _from(default: _Row, data: object) -> _Row:
         if item.name not in data or isinstance(usual, Baseline | HealthLook | CatalogueLook):
             continue
         if isinstance(usual, tuple):
-            if isinstance(value, list):
+            if isinstance(value, list | tuple):
                 given[item.name] = tuple(value)
         elif usual is None or (value is None and "None" in str(item.type)):
             given[item.name] = value

@@ -59,12 +59,14 @@ def tick_line(measurement: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]
         padded(_VERDICTS.get(verdict_of(rules), DASH), 7),
         padded(_health(measurement), 10),
     ]
-    parts += [f"{label} {_short(name, by_name.get(name, {}))}" for name, label in _FIGURES]
+    parts += [
+        f"{label} {padded(_short(name, by_name.get(name, {})), room, right=True)}" for name, label, room in _FIGURES
+    ]
     late = number(measurement.get("merged")) or 1
     return "  ".join(parts) + (f"  {late - 1:.0f} late" if late > 1 else "")
 
 
-_FIGURES = (("failures", "fail"), ("p95", "p95"), ("queue", "queue"))
+_FIGURES = (("failures", "fail", 5), ("p95", "p95", 7), ("queue", "queue", 3))
 
 
 def _health(measurement: Mapping[str, Any]) -> str:
@@ -105,7 +107,7 @@ def rule_table(rules: Sequence[Mapping[str, Any]], width: int) -> list[tuple[str
         rule = by_name.get(name, {})
         margin = number(rule.get("margin"))
         needed = number(rule.get("needed"))
-        samples = f"{number(rule.get('samples')) or 0:,.0f}" + (f" of {needed:,.0f}" if needed and needed > 1 else "")
+        samples = f"{number(rule.get('samples')) or 0:,.0f}" + (f"/{needed:,.0f}" if needed and needed > 1 else "")
         rows.append(
             (
                 name,
@@ -118,7 +120,7 @@ def rule_table(rules: Sequence[Mapping[str, Any]], width: int) -> list[tuple[str
             )
         )
         styles.append(STYLES.get(str(rule.get("verdict")), ""))
-    heads = ("rule", "value", "limit", "baseline", "samples", "margin", "verdict")
+    heads = ("rule", "value", "limit", "baseline", "samples/needed", "margin", "verdict")
     return list(zip(table(rows, heads=heads, right=(1, 2, 3, 4, 5), width=width), styles, strict=True))
 
 

@@ -18,6 +18,10 @@ PAIR_STATUSES: Final = ("waiting", "auto", "accepted", "rejected")
 """What becomes of a candidate pair; dropped ones are not kept."""
 
 _LOW = "SELECT sha256 FROM fingerprints WHERE status = 'low_confidence'"
+_FAILED = (
+    "SELECT sha256 FROM fingerprints f WHERE dhash IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM fingerprints WHERE sha256 = f.sha256 AND dhash IS NOT NULL)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,21 +85,14 @@ def read_counts(connection: sqlite3.Connection) -> LibraryCounts:
 
 def _images(connection: sqlite3.Connection) -> dict[str, int]:
     read = "FROM images WHERE mtime_ns <> -1 AND"
-    failed = f"SELECT sha256 FROM fingerprints WHERE dhash IS NULL EXCEPT {_WITH_DHASH_OF_FAILED}"
     counts = {
         "low_confidence": _one(connection, f"SELECT count(*) {read} sha256 IN ({_LOW})"),
-        "failed": _one(connection, f"SELECT count(*) {read} sha256 IN ({failed})"),
+        "failed": _one(connection, f"SELECT count(*) {read} sha256 IN ({_FAILED})"),
         "unreadable": _one(connection, f"SELECT count(*) {read} sha256 IS NULL AND error IS NOT NULL"),
         "waiting": count_pending(connection),
     }
     rest = max(0, count_images(connection) - sum(counts.values()))
     return {"ok": rest, **counts}
-
-
-_WITH_DHASH_OF_FAILED = (
-    "SELECT g.sha256 FROM fingerprints b JOIN fingerprints g ON g.sha256 = b.sha256"
-    " WHERE b.dhash IS NULL AND g.dhash IS NOT NULL"
-)
 
 
 def _duplicates(connection: sqlite3.Connection) -> int:

@@ -72,8 +72,9 @@ class Stored:
 
     @property
     def duplicate_rate(self) -> float | None:
-        """Share of the library's files that are a duplicate of another; None for an empty library."""
-        return self.counts.duplicates / self.counts.total if self.counts.total else None
+        """Share of the files that were read which are a duplicate of another; None when none were."""
+        read = self.counts.total - self.counts.images["waiting"]
+        return self.counts.duplicates / read if read else None
 
     @property
     def detection_rate(self) -> float | None:

@@ -19,6 +19,7 @@ from worker_process import value as one
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.recovery.history import note_act
 from mobius_tui.store.database import open_database
+from mobius_tui.store.images import KnownFile, keep_files
 from mobius_tui.store.metrics import keep_batch, list_samples
 from mobius_tui.system import clock
 from mobius_tui.worker import metrics as worker_metrics
@@ -67,13 +68,15 @@ def test_the_first_fields_are_those_of_the_contract(ws: Workspace) -> None:
 
 
 def test_a_workspace_where_nothing_was_done_says_so(ws: Workspace) -> None:
-    open_database(ws.database).close()
+    connection = open_database(ws.database)
+    keep_files(connection, [KnownFile("/waits.png", 9, -1, 1, None)])  # known, not yet read
+    connection.close()
     found = metrics_of(ws).json()
     unmeasured = (*FIRST[:4], "duplicate_rate", "last_migration_timestamp", "last_backup_timestamp")
     assert {name: found[name] for name in (*unmeasured, "duplicate_detection_rate")} == dict.fromkeys(
         (*unmeasured, "duplicate_detection_rate")
     )
-    assert (found["low_confidence_queue_length"], found["samples"], found["images"]) == (0, 0, 0)
+    assert (found["low_confidence_queue_length"], found["samples"], found["images"]) == (0, 0, 1)
     assert found["totals"] == {
         "requests_total": 0, "errors_total": 0, "images_total": 0, "image_processing_errors": 0,
     }  # fmt: skip

@@ -24,7 +24,9 @@ from mobius_tui.fingerprint.dhash import COLUMNS, ROWS, hex_of
 from mobius_tui.fingerprint.model import Outcome, Profile, Task
 from mobius_tui.fingerprint.pool import HashingPool
 from mobius_tui.launch.health import Health, ask_health, is_starting, wait_healthy
+from mobius_tui.operations.ask_service import ask_service
 from mobius_tui.operations.options import image_limits
+from mobius_tui.operations.smoke_metrics import Ask, metrics_endpoint, prometheus_endpoint
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -115,6 +117,7 @@ def run_smoke(
     *,
     quick: bool,
     ask: Callable[[Workspace], Health] = ask_health,
+    ask_path: Ask = ask_service,
     on_check: Callable[[Check], None] = lambda _: None,
 ) -> SmokeReport:
     """Make the tests, all of them whatever comes out.
@@ -123,6 +126,7 @@ def run_smoke(
         ws: The workspace.
         quick: Only health, library access and sample dHash.
         ask: Asks the service how it is.
+        ask_path: Asks the service for another endpoint.
         on_check: Told of each test when it is over.
 
     Returns:
@@ -151,6 +155,8 @@ def run_smoke(
         from mobius_tui.operations import smoke_systems as systems  # brings the migration along
 
         tests += [
+            ("metrics", lambda: metrics_endpoint(ws, ask_path)),
+            ("prometheus", lambda: prometheus_endpoint(ws, ask_path)),
             ("migration system", lambda: systems.migration_system(ws)),
             ("backup verify", lambda: systems.backup_verify(ws)),
             ("log pipeline", lambda: systems.log_pipeline(ws)),

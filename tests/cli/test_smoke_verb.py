@@ -23,7 +23,7 @@ def test_json_is_the_only_data(mobius: Mobius, ws: Path) -> None:
     answer = mobius("smoke", "--json", "--workspace", ws)
     assert answer.code == 3
     assert {"total", "passed", "failed", "success_rate", "checks", "reachable"} == answer.json.keys()
-    assert (answer.json["total"], answer.json["failed"]) == (6, 1)
+    assert (answer.json["total"], answer.json["failed"]) == (8, 3), "health and both metrics"
     assert all({"name", "ok", "sentence", "seconds"} == check.keys() for check in answer.json["checks"])
 
 
@@ -37,7 +37,7 @@ def test_with_a_worker_all_pass_and_status_shows_the_address(mobius: Mobius, ws:
         assert wait_healthy(opened, 60.0).answers
         answer = mobius("smoke", "--workspace", ws)
         assert answer.code == 0, answer.out + answer.err
-        assert "total 6, passed 6, failed 0, success rate 100 %" in answer.out
+        assert "total 8, passed 8, failed 0, success rate 100 %" in answer.out
         told = mobius("worker", "status", "--json", "--workspace", ws).json
         assert told["address"].startswith("http://127.0.0.1:") and told["no_address"] is None
         assert told["address"] in mobius("worker", "status", "--workspace", ws).out

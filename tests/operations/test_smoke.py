@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from pictures import picture
 
 from mobius_tui import logs
-from mobius_tui.errors import Cancelled
+from mobius_tui.errors import Cancelled, ProcessingFailed
 from mobius_tui.fingerprint.dhash import dhash_of, hex_of
 from mobius_tui.launch.health import Health
 from mobius_tui.operations import smoke, smoke_systems
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.smoke import KNOWN_DHASHES, Check, SmokeReport, picture_of, run_smoke
+from mobius_tui.operations.smoke_metrics import PROMISED, metrics_endpoint, prometheus_endpoint, read_exposition
 from mobius_tui.store.jobs import Job
 from mobius_tui.system.locks import FileLock
 from mobius_tui.workspace import Workspace
@@ -42,6 +44,20 @@ def scratch(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", Noted)
     return made
+
+
+FIGURES = {
+    "avg_hash_time_ms": 12.5, "p95_hash_time_ms": None, "processing_rate_per_hour": 0, "extraction_failures_rate": 0.01,
+    "low_confidence_queue_length": 3, "duplicate_rate": None, "last_migration_timestamp": "2026-11-20T12:00:00Z",
+    "last_backup_timestamp": None, "system_health_status": "healthy",
+}  # fmt: skip
+TEXT = "".join(f"# HELP {name} x\n# TYPE {name} gauge\n{name} 1\n" for name in PROMISED)
+
+
+def answering(text: str = TEXT, **figures: object) -> Callable[[Workspace, str], bytes]:
+    """A service's answers to both metrics endpoints."""
+    body = json.dumps({**FIGURES, **figures}).encode()
+    return lambda _, path: text.encode() if path == "/metrics" else body
 
 
 def smoked(ws: Workspace, *, quick: bool = True, health: Health = WELL) -> dict[str, Check]:
@@ -67,11 +83,11 @@ def test_all_is_well_and_nothing_is_left(make_workspace: Opened, run: Run, scrat
     backup_now(ws, "test")
     before = tree(ws.library)
     told: list[Check] = []
-    report = run_smoke(ws, quick=False, ask=lambda _: WELL, on_check=told.append)
+    report = run_smoke(ws, quick=False, ask=lambda _: WELL, ask_path=answering(), on_check=told.append)
     assert [check.sentence for check in report.checks if not check.ok] == []
-    assert (report.total, report.passed, report.failed, report.success_rate) == (6, 6, 0, 1.0)
+    assert (report.total, report.passed, report.failed, report.success_rate) == (8, 8, 0, 1.0)
     assert report.reachable and tuple(told) == report.checks
-    assert "as stored" in report.checks[2].sentence and "is good" in report.checks[4].sentence
+    assert "as stored" in report.checks[2].sentence and "is good" in report.checks[6].sentence
     assert tree(ws.library) == before, "the live library is only read"
     assert len(scratch) == 3 and not any(folder.exists() for folder in scratch), "no leftovers"
     assert json.loads(json.dumps(report.to_json()))["success_rate"] == 1.0
@@ -238,3 +254,68 @@ def test_the_end_of_the_verb_is_no_failed_test(make_workspace: Opened) -> None:
 
 def test_no_test_is_no_success() -> None:
     assert SmokeReport((), reachable=False).success_rate == 0.0
+
+
+def test_metrics_with_their_nine_fields_pass(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    assert "health is healthy" in metrics_endpoint(ws, answering())
+    assert f"{len(PROMISED)} metrics" in prometheus_endpoint(ws, answering())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("avg_hash_time_ms", -1), ("avg_hash_time_ms", "12"), ("extraction_failures_rate", 1.5), ("duplicate_rate", True),
+     ("low_confidence_queue_length", [1]), ("last_backup_timestamp", "yesterday"), ("last_backup_timestamp", 5),
+     ("last_migration_timestamp", "2026-11-20T12:00:00"), ("system_health_status", "fine"),
+     ("p95_hash_time_ms", float("nan")), ("p95_hash_time_ms", float("inf"))],
+)  # fmt: skip
+def test_a_figure_that_cannot_be_fails(make_workspace: Opened, name: str, value: object) -> None:
+    with pytest.raises(ProcessingFailed, match=r"/metrics/dhash"):
+        metrics_endpoint(make_workspace(0), answering(**{name: value}))
+
+
+@pytest.mark.parametrize("data", [b"", b"<html>", b"[1]", b"{}", json.dumps({**FIGURES, "duplicate_rate": 2}).encode()])
+def test_what_is_no_answer_fails(make_workspace: Opened, data: bytes) -> None:
+    with pytest.raises(ProcessingFailed):
+        metrics_endpoint(make_workspace(0), lambda *_: data)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_field_that_is_missing_fails(make_workspace: Opened, name: str) -> None:
+    data = json.dumps({each: value for each, value in FIGURES.items() if each != name}).encode()
+    with pytest.raises(ProcessingFailed, match=f"lacks {name}"):
+        metrics_endpoint(make_workspace(0), lambda *_: data)
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_metric_that_is_missing_fails(make_workspace: Opened, name: str) -> None:
+    with pytest.raises(ProcessingFailed, match=f"lacks {name}"):
+        prometheus_endpoint(make_workspace(0), answering(TEXT.replace(name, "mobius_other")))
+
+
+HISTOGRAM = (
+    '# TYPE h histogram\nh_bucket{le="0.1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 3.5e-05\nh_count 2\n'
+    '# a remark\n# TYPE g gauge\ng{a="x\\\\y\\"\\n",b=""} NaN 1795193220000\ng -Inf\n'
+)
+
+
+def test_the_reader_of_the_text_format() -> None:
+    assert read_exposition(HISTOGRAM) == {"h": 4, "g": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "g 1\n", "# TYPE g gauge\ng 1", "# TYPE g gauge\ng one\n", "# TYPE g gauge\ng 1_0\n",
+     "# TYPE g gauge\ng 1\ng 1\n", "# TYPE g gauge\n# TYPE g gauge\n", "# TYPE g gouge\n",
+     "# TYPE g gauge\ng{a=x} 1\n", "# TYPE g gauge\ng{a=\"x\"b=\"y\"} 1\n", "# TYPE g gauge\n\ng 1\n",
+     "# TYPE g gauge\ng_sum 1\n", "# TYPE h histogram\nh 1\n", "<html></html>\n", "# TYPE g gauge\ng 1 2 3\n"],
+)  # fmt: skip
+def test_what_prometheus_would_not_read_fails(text: str) -> None:
+    with pytest.raises(ProcessingFailed):
+        read_exposition(text)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    with contextlib.suppress(ProcessingFailed):
+        read_exposition(text)

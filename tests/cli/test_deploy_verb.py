@@ -21,6 +21,8 @@ from running_verbs import Mobius, finish, start, tree
 from mobius_tui.cli.step_lines import StepPrinter, live_line, step_lines
 from mobius_tui.cli.verbs import deploy as verb
 from mobius_tui.errors import EnvironmentFailed
+from mobius_tui.guard.files import all_open
+from mobius_tui.guard.launch import guard_holder
 from mobius_tui.operations.deploy import launch
 from mobius_tui.operations.deploy.options import DeployOptions, StepState
 from mobius_tui.store.database import open_database
@@ -81,7 +83,7 @@ def live(mobius: Mobius, ws: Path) -> Path:
 def settling(live: Path) -> Iterator[tuple[Path, subprocess.Popen[bytes], Job]]:
     """A deploy in its settling, which lasts, and the verb that follows it."""
     (live / "mobius.toml").write_text(SLOW)
-    follower = start("deploy", "--force", "--workspace", live)
+    follower = start("deploy", "--force", "--no-watch", "--workspace", live)
     try:
         until(lambda: any(step_of(job, "settle") == "running" for job in deploys(live)), "it settles")
         yield live, follower, deploys(live)[0]
@@ -162,7 +164,9 @@ def test_a_second_deploy_is_told_who_since_when_and_what_is_going_on(mobius: Mob
 
 def test_of_two_operators_at_once_one_wins_and_the_other_is_told(mobius: Mobius, live: Path) -> None:
     (live / "mobius.toml").write_text(SLOW)
-    both = {name: start("deploy", "--force", "--workspace", live, "--as", name) for name in ("ann", "bob")}
+    both = {
+        name: start("deploy", "--force", "--no-watch", "--workspace", live, "--as", name) for name in ("ann", "bob")
+    }
     try:
         until(lambda: any(process.poll() is not None for process in both.values()), "one is refused")
         (loser,) = [name for name, process in both.items() if process.poll() is not None]
@@ -240,7 +244,9 @@ def test_a_process_that_dies_at_once_is_told_with_its_last_words(
 def test_a_deploy_that_fails_rolls_back_and_its_code_is_the_verbs(mobius: Mobius, live: Path) -> None:
     """No worker runs, so its smoke tests fail; --force goes on in spite of that at the preflight."""
     before = live_hash(live)
-    answer = finish(start("deploy", "--force", "--workspace", live, "--as", "anna", "--reason", "new scans"))
+    answer = finish(
+        start("deploy", "--force", "--no-watch", "--workspace", live, "--as", "anna", "--reason", "new scans")
+    )
     assert answer.code == 2, answer.err
     for name, state in (("preflight", "done"), ("swap", "undone"), ("smoke", "failed")):
         assert re.search(rf"^\d\d:\d\d:\d\d  {state} +{name} ", answer.out, re.MULTILINE), (name, answer.out)
@@ -259,7 +265,7 @@ def test_a_deploy_that_fails_rolls_back_and_its_code_is_the_verbs(mobius: Mobius
 def test_a_deploy_goes_through_with_a_worker(mobius: Mobius, live: Path) -> None:
     assert mobius("worker", "start", "--workspace", live).code == 0
     try:
-        answer = finish(start("deploy", "--force", "--workspace", live))
+        answer = finish(start("deploy", "--force", "--no-watch", "--workspace", live))
         assert answer.code == 0, answer.err + answer.out
         assert "way back" in answer.out and "undone" not in answer.out
         (job,) = deploys(live)
@@ -269,6 +275,70 @@ def test_a_deploy_goes_through_with_a_worker(mobius: Mobius, live: Path) -> None
         assert "the way back is library.json.bak." in history
     finally:
         mobius("worker", "stop", "--workspace", live)
+
+
+def test_a_guard_watches_it_and_nothing_is_deployed_meanwhile(mobius: Mobius, live: Path) -> None:
+    with (live / "mobius.toml").open("a") as settings:
+        settings.write("probe_images = 3\n")
+    ws = open_workspace(live, {}, {}, None)
+    assert mobius("worker", "start", "--workspace", live).code == 0
+    try:
+        answer = finish(start("deploy", "--force", "--workspace", live))
+        assert answer.code == 0, answer.err + answer.out
+        assert "guards it until" in answer.out and "`mobius watch` joins it" in answer.out
+        holder = guard_holder(ws)
+        assert holder is not None
+        (job,) = deploys(live)
+        assert step_of(job, "baseline") == step_of(job, "watch") == "done", job.summary
+        published = live_hash(live)
+        again = mobius("deploy", "--force", "--workspace", live)
+        assert again.code == 3 and job.run_id in again.err and "until" in again.err, again.err
+        assert live_hash(live) == published and len(deploys(live)) == 1
+        (watch,) = all_open(ws)
+        assert (watch.plan.deploy, watch.plan.auto, watch.token) == (job.run_id, True, holder.token)
+        ended = finish(start("watch", "stop", "--reason", "the test is over", "--workspace", live))
+        assert ended.code == 0, ended.err
+        until(lambda: guard_holder(ws) is None, "the guard ends")
+    finally:
+        holder = guard_holder(ws)
+        if holder is not None:
+            os.kill(holder.pid, signal.SIGKILL)
+        mobius("worker", "stop", "--workspace", live)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("--canary", "0"), "canary"),
+        (("--canary", "100"), "canary"),
+        (("--canary", "many"), "canary"),
+        (("--canary-duration", "10m"), "needs --canary"),
+        (("--canary", "5", "--canary-duration", "soon"), "no duration"),
+        (("--canary", "5", "--canary-duration", "3d"), "no duration"),
+    ],
+)
+def test_a_canary_that_cannot_be_is_refused(mobius: Mobius, live: Path, given: tuple[str, ...], said: str) -> None:
+    answer = mobius("deploy", "--force", *given, "--workspace", live)
+    assert answer.code == 1 and said in answer.err
+    assert deploys(live) == []
+
+
+def test_a_dry_run_counts_what_a_canary_would_publish(mobius: Mobius, live: Path) -> None:
+    answer = mobius("deploy", "--dry-run", "--force", "--canary", "50", "--workspace", live)
+    assert answer.code == 0, answer.err
+    assert re.search(r"^good +canary +[1-4] of 5 images would be published first$", answer.out, re.MULTILINE)
+    facts = mobius("deploy", "--dry-run", "--force", "--canary", "50", "--workspace", live, "--json").json
+    assert facts["canary"]["percent"] == 50.0 and 1 <= facts["canary"]["images"] < facts["canary"]["of"] == 5
+
+
+def test_what_is_asked_says_who_watches_it(live: Path) -> None:
+    ws = open_workspace(live, {}, {}, None)
+    said = " ".join(" ".join(verb.intent_lines(ws, DeployOptions(canary=5.0, watch=True))).split())
+    assert "5 % of the images first, watched for 10:00" in said
+    assert "a guard watches the service for 1:00:00 and rolls back when it fails" in said
+    held = " ".join(verb.intent_lines(ws, DeployOptions(watch=True, auto_rollback=False)))
+    assert "pages and asks when it fails" in held
+    assert "nobody watches it" in " ".join(verb.intent_lines(ws, DeployOptions()))
 
 
 def test_ctrl_c_leaves_it_running_and_cancel_undoes_it(
@@ -389,7 +459,7 @@ def test_an_answer_that_comes_late_changes_nothing(
 def test_the_time_limit_of_the_verb_ends_the_deploy(live: Path) -> None:
     (live / "mobius.toml").write_text(SLOW)
     before = live_hash(live)
-    answer = finish(start("deploy", "--force", "--workspace", live, "--timeout", "3"))
+    answer = finish(start("deploy", "--force", "--no-watch", "--workspace", live, "--timeout", "3"))
     assert answer.code == 4, answer.err
     assert "time limit" in answer.err
     assert live_hash(live) == before

@@ -49,7 +49,7 @@ class Alerts:
 
     Args:
         ws: The workspace.
-        read: Reads the metrics; may take seconds, so it is called in a thread of its own.
+        read: Reads what is judged; may take seconds, so it is called in a thread of its own.
         log: The service log.
         monotonic: Seconds, to tell when the next judgement is due.
         now: Seconds since the epoch.
@@ -58,7 +58,7 @@ class Alerts:
     def __init__(
         self,
         ws: Workspace,
-        read: Callable[[], Reading],
+        read: Callable[[], Figures],
         log: JsonLog,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = clock.now,
@@ -100,7 +100,7 @@ class Alerts:
 
     def judge_now(self) -> list[Change]:
         """Look, judge, keep and tell; returns what was raised and cleared."""
-        figures = figures_of(self._read())
+        figures = self._read()
         self._remember()
         changes: list[Change] = []
         for name, look in look_at(figures).items():

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from traceback import format_exception
 
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import SERVICE_LOG, JsonLog
+from mobius_tui.store.alerts import AlertRow
 from mobius_tui.store.events import add_event, forget_events
 from mobius_tui.store.jobs import Job, claim_next
 from mobius_tui.store.metrics import forget_old
 from mobius_tui.system import clock
 from mobius_tui.text import visible
-from mobius_tui.worker.alerts import Alerts
+from mobius_tui.worker.alerts import Alerts, figures_of
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.follow import LibraryFollower
 from mobius_tui.worker.health import HealthChecks, Pulse
@@ -68,10 +69,10 @@ class Service:
         self._said = ""
         self._stepped = time.monotonic()
         token = self._row.row.token
-        checks = HealthChecks(ws, token, self._pulse, alerts=lambda: self._alerts.raised())
+        checks = HealthChecks(ws, token, self._pulse, alerts=self._holding)
         self._requests = RequestCounts()
         self._metrics = Metrics(ws, self._requests, checks)
-        self._alerts = Alerts(ws, self._metrics.read, self._log)
+        self._alerts = Alerts(ws, lambda: figures_of(self._metrics.read()), self._log)
         self._http = HttpServer(ws, token, checks, self._log, requests=self._requests, metrics=self._metrics)
 
     def run(self) -> None:
@@ -140,7 +141,12 @@ class Service:
             working=self._is_working(),
             pool_trouble=self._follower.pool_trouble,
             note=self._row.row.note,
+            lost=self._log.dropped,
         )
+
+    def _holding(self) -> Sequence[AlertRow]:
+        """The alerts that hold, for the health, which is there before them."""
+        return self._alerts.raised()
 
     def _step(self, connection: sqlite3.Connection) -> None:
         self._row.set(state="working" if self._is_working() else "idle")

@@ -3,9 +3,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from guard.watch_world import PLAN, FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
+from watch_world import PLAN, FakeClock
 
 from mobius_tui.guard.timing import Anchor, BootClock, after, due_at, due_number, snapshots_due
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guard.watch_world import PLAN, RUN, FakeClock, World, good, ill
+from watch_world import PLAN, RUN, FakeClock, World, good, ill
 
 from mobius_tui.errors import Held
 from mobius_tui.guard.files import all_open, open_watch, plan_watch, records_of, refuse_during_watch

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guard.watch_world import PLAN, RUN, World, good, ill
+from watch_world import PLAN, RUN, World, good, ill
 
 from mobius_tui.guard.files import OpenWatch, open_watch
 from mobius_tui.guard.model import Measurement
@@ -203,7 +203,7 @@ def test_after_a_reboot_the_wall_clock_tells_but_never_makes_it_younger(world: W
 
 def test_a_kill_after_the_rollback_does_not_do_it_again(world: World) -> None:
     world.service.look = ill
-    world.keeper.note = _dying(world, "rollback", "done")  # type: ignore[method-assign]
+    world.keeper.note = _dying(world, "rollback", "done")
     with pytest.raises(KeyboardInterrupt):
         world.go(60.0)
     world.die()
@@ -214,7 +214,7 @@ def test_a_kill_after_the_rollback_does_not_do_it_again(world: World) -> None:
 
 def test_a_kill_before_the_rollback_does_it_at_the_next_start(world: World) -> None:
     world.service.look = ill
-    world.keeper.note = _dying(world, "rollback", "begins")  # type: ignore[method-assign]
+    world.keeper.note = _dying(world, "rollback", "begins")
     with pytest.raises(KeyboardInterrupt):
         world.go(60.0)
     world.die()
@@ -226,7 +226,7 @@ def test_a_kill_before_the_rollback_does_it_at_the_next_start(world: World) -> N
 
 @pytest.mark.parametrize("what", ["ending", "end"])
 def test_a_kill_at_the_end_changes_nothing_of_the_outcome(world: World, what: str) -> None:
-    world.keeper.note = _dying(world, what)  # type: ignore[method-assign]
+    world.keeper.note = _dying(world, what)
     with pytest.raises(KeyboardInterrupt):
         world.go(700.0)
     world.die()

@@ -8,9 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from guard.watch_world import PLAN, RUN
 from hypothesis import given
 from hypothesis import strategies as st
+from watch_world import PLAN, RUN
 
 from mobius_tui.errors import BadInput
 from mobius_tui.guard.files import plan_watch
@@ -62,7 +62,7 @@ def test_the_file_is_for_its_owner_alone(ws: Workspace, journal: Path) -> None:
 )
 def test_what_means_nothing_cannot_be_wished(ws: Workspace, journal: Path, act: str, facts: dict[str, object]) -> None:
     with pytest.raises(BadInput):
-        wish(ws, RUN, act, "ann", **facts)  # type: ignore[arg-type]
+        wish(ws, RUN, act, "ann", **facts)
     assert not wishes_path(journal).exists()
 
 

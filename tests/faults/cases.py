@@ -52,6 +52,17 @@ def settled(root, ended, state, facts):
     yield from noted(root, state)
 
 
+def guarded(root, ended, state, facts):
+    """A watch can be taken up for what is live and proven, and for nothing else."""
+    said = [each for each in ended.answer or [] if each.startswith("deploy-")]
+    yield from settled(root, replace(ended, answer=said), state, facts)
+    found = judging.watches_of(root)
+    if found["waiting"]:
+        yield f"the watch {found['waiting']} waits for a deploy that is over"
+    if len(found["startable"]) != (1 if state == "new" else 0):
+        yield f"the live file is {state}, watches to be taken up: {found['startable']}"
+
+
 BACKUP = Case("backup", "backup", setup=("backup",), accept=backed_up)
 MIGRATE = Case("migrate", "migrate", setup=("backup",), accept=migrated)
 WRITE = Case("write", "write", prepare=with_new_content)
@@ -78,11 +89,16 @@ FAILING = Case(
     publishes=DEPLOY,
 )
 NO_EXCHANGE = replace(DEPLOY, called="deploy without exchange", always="renameat2:error=EINVAL")
+WATCHED = Case("deploy with watch", "recover with watch", setup=("backup", "edit"), accept=guarded)
+CANARY = Case("deploy with canary", "recover with watch", setup=("backup", "edit"), accept=guarded)
+FAILING_CANARY = replace(
+    CANARY, called="deploy whose canary fails", variants=("the canary fails",), code=2, publishes=CANARY
+)
 CASES = {case.name: case for case in (BACKUP, MIGRATE, DEPLOY, ROLLBACK, CLEAN)}
 """What is killed, failed and cut off at every call by ``make test``."""
 
-EVERY = {**CASES, FAILING.name: FAILING, NO_EXCHANGE.name: NO_EXCHANGE}
-"""What ``make faults`` tries; ``make test`` only where the last two differ from the deploy."""
+EVERY = {**CASES, **{case.name: case for case in (FAILING, NO_EXCHANGE, WATCHED, CANARY, FAILING_CANARY)}}
+"""What ``make faults`` tries; ``make test`` only where the others differ from the deploy."""
 
 
 def around_the_swap(points):

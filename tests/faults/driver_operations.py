@@ -3,10 +3,17 @@
 import json
 import time
 from contextlib import closing
+from unittest import mock
 
+import judging
 from driver_clock import CLOCK
 
 from mobius_tui.errors import MobiusError
+from mobius_tui.guard import launch
+from mobius_tui.guard.canary import watch_canary
+from mobius_tui.guard.files import all_open
+from mobius_tui.guard.launch import heal_guard
+from mobius_tui.guard.model import Baseline, CatalogueLook, HealthLook, Measurement
 from mobius_tui.launch.health import Health
 from mobius_tui.operations.backup import backup_now, clean_backups, verify_backups
 from mobius_tui.operations.deploy import deploy as deploying
@@ -20,6 +27,7 @@ from mobius_tui.rollback.options import RollbackOptions
 from mobius_tui.rollback.recover import recover
 from mobius_tui.rollback.run import roll_back
 from mobius_tui.store.database import open_database
+from mobius_tui.system import clock
 
 
 def backup(ws):
@@ -43,12 +51,23 @@ def ended(job):
     return dict(job.summary)
 
 
-def deploy(ws):
-    """`mobius deploy`, with a service that says it is well."""
+def deploy(ws, **given):
+    """`mobius deploy --no-watch`, with a service that says it is well."""
     with closing(open_database(ws.database)) as connection:
-        options = {**DeployOptions().to_json(), "foreground": True}
+        options = {**DeployOptions(**given).to_json(), "foreground": True}
         job = run_in_foreground(ws, connection, "deploy", options)
     return ended(job)
+
+
+def deploy_with_watch(ws):
+    """`mobius deploy`: it plans a watch, which the guard takes up once the deploy is over."""
+    return deploy(ws, watch=True)
+
+
+def deploy_with_canary(ws):
+    """`mobius deploy --canary 50`, its watch measured by a service that is well; says what the canary was."""
+    CANARIES.clear()
+    return {**deploy(ws, watch=True, canary=50.0, canary_seconds=10.0), "canaries": list(CANARIES)}
 
 
 def rollback(ws):
@@ -60,6 +79,12 @@ def rollback(ws):
 def recovery(ws):
     """What every writing start does first."""
     return [f"{settled.run} {settled.outcome}" for settled in recover(ws, print)]
+
+
+def recovery_with_watch(ws):
+    """What every writing start does first, the guard included; that is not started here, only told."""
+    with mock.patch.object(launch, "_start", lambda *_: (0, 0)):
+        return [*recovery(ws), heal_guard(ws, {})]
 
 
 def clean(ws):
@@ -100,7 +125,55 @@ def around():
         monotonic=lambda: time.monotonic(),
         ask=healthy,
         smoke=lambda ws: run_smoke(ws, quick=True, ask=healthy),
+        baseline=lambda _: Baseline(
+            at=clock.now(), source="probes", samples=100, failure_rate=0.0, p95_ms=10.0, queue=0
+        ),
+        watch_canary=lambda *given: watched(*given),
+        start_guard=lambda ws: next(watch for watch in all_open(ws) if watch.ready == "start"),
     )
+
+
+class Well:
+    """Measures a service that is well, and keeps what the catalogue was."""
+
+    def __init__(self, live):
+        self.live = live
+
+    def measure(self, number, elapsed_s, merged=1):
+        data = self.live.read_bytes()
+        CANARIES.append(judging.settled(data))
+        return Measurement(
+            number, clock.now(), elapsed_s, merged, HealthLook(True, "healthy"), "probes", 100, 0, (10.0,) * 100,
+            queue=0, catalogue=CatalogueLook(True, "as it was", sha256=judging.sha256(self.live)),
+        )  # fmt: skip
+
+
+class Ticking:
+    """The machine's clock as a watch asks it, made up; it moves by two measurements at each wait."""
+
+    def __init__(self):
+        self.passed = 0.0
+
+    def boot_id(self):
+        return "boot"
+
+    def seconds(self):
+        return self.passed
+
+    def now(self):
+        return clock.now()
+
+    def sleep(self, _):
+        self.passed += 2.0
+
+
+def watched(ws, plan, note, checkpoint):
+    """The product's own watch of a canary."""
+    ticking = Ticking()
+    return watch_canary(ws, plan, note, checkpoint, collector=Well(ws.catalogue), clock=ticking, sleep=ticking.sleep)
+
+
+CANARIES = []
 
 
 def healthy(_):
@@ -122,6 +195,9 @@ OPERATIONS = {
     "deploy": deploy,
     "rollback": rollback,
     "recover": recovery,
+    "deploy with watch": deploy_with_watch,
+    "deploy with canary": deploy_with_canary,
+    "recover with watch": recovery_with_watch,
     "clean": clean,
     "edit": edit,
     "verify": verify,

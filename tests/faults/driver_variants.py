@@ -6,11 +6,13 @@ import stat
 from dataclasses import replace
 from functools import partial
 
+import driver_operations
 from driver_operations import around, deploying
 from foreign import write_entry
 from harm import HARMS
 
-from mobius_tui.operations.deploy import steps
+from mobius_tui.operations.backup import backup_now
+from mobius_tui.operations.deploy import canary_step, steps
 from mobius_tui.operations.smoke import Check, SmokeReport
 from mobius_tui.recovery import atomic, staging
 from mobius_tui.rollback import undo
@@ -137,6 +139,46 @@ def trusting_recovery():
     return held
 
 
+def failing_canary():
+    """The canary makes the service fail."""
+
+    def failing(real):
+        def watched(*given):
+            real(*given)
+            return "rolled back", "the service fails"
+
+        return watched
+
+    return patched(driver_operations, "watched", failing)
+
+
+def canary_backed_up():
+    """The way back is made anew when the canary has passed: from what is live then, which is the canary."""
+
+    def backing_up(real):
+        def go_on(course):
+            course.backup = backup_now(course.ws, "of the canary", run_id=course.journal.run_id).name
+            course.before = course.canary
+            real(course)
+
+        return go_on
+
+    return patched(canary_step, "_go_on", backing_up)
+
+
+def canary_taken_for_all():
+    """A recovery for which a canary is a publication like any other, which may stay."""
+
+    def staying(real):
+        def judge(intent, live, staged, *, carries_run, carries_canary=False, broken=False):
+            blind = replace(intent, canaries=frozenset(), automatic=False)
+            return real(blind, live, staged, carries_run=carries_run, broken=broken)
+
+        return judge
+
+    return patched(undo, "judge", staying)
+
+
 VARIANTS = {
     **{f"staged file {name}": partial(staged_file_harmed, harm) for name, harm in HARMS.items()},
     "trusts the journal": trusting_recovery,
@@ -146,4 +188,7 @@ VARIANTS = {
     "foreign write": foreign_write,
     "late foreign write": late_foreign_write,
     "smoke tests fail": failing_smoke,
+    "the canary fails": failing_canary,
+    "backs the canary up": canary_backed_up,
+    "lets a canary stay": canary_taken_for_all,
 }

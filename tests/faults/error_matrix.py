@@ -22,6 +22,9 @@ MOST = 150
 VERDICTS = ("images failed or are missing", "smoke tests failed", "no backup is good")
 """What a failing call may come out as where it makes a check say no: exit 2."""
 
+UNGUARDED = "no guard watches it"
+"""A deploy that went well and could not be guarded ends with 3, whatever kept the guard from starting."""
+
 LASTING = "+"
 """As strace writes it: the n-th call and all after."""
 
@@ -79,6 +82,8 @@ def judged(bench: Bench, case: Case, ended, error: str, call: Call):
         allowed |= {3, 5}  # SQLite tells nobody which error it met
     if any(said in ended.sentence for said in VERDICTS):
         allowed.add(2)
+    if UNGUARDED in ended.sentence:
+        allowed.add(3)
     if '"/proc/' in call.arguments:
         allowed.add(3)  # who holds the lock cannot be told: then it is somebody else
     if ended.code not in allowed:

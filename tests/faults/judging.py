@@ -29,6 +29,7 @@ class Facts:
     Attributes:
         old: SHA-256 of the live file before.
         new: What the live file may become: hashes of its content but for what varies by run.
+        canaries: What it may be for a while and must not stay, likewise.
         others: Files of others by relative name, and their hashes.
         kept: Backups that must stay, by name, and their hashes.
         attributes: Owner, group, mode and extended attributes of the live file.
@@ -47,6 +48,7 @@ class Facts:
     may_go: set[str] = field(default_factory=set)
     foreign: set[str] = field(default_factory=set)
     state: str = ".mobius"
+    canaries: set[str] = field(default_factory=set)
 
     def let_go(self, names):
         """These backups may be removed."""
@@ -122,13 +124,20 @@ def _is_backup(path):
 def at_once(root, facts):
     """What is wrong right after the fault, before anything was mended."""
     root = Path(root)
-    return [*_live(root, facts), *_others(root, facts), *_backups(root, facts)]
+    return [*_live(root, facts, passing="canary"), *_others(root, facts), *_backups(root, facts)]
 
 
 def at_rest(root, facts):
     """What is wrong after the recovery."""
     root = Path(root)
-    wrong = [*at_once(root, facts), *_leftovers(root), *_journals(root / facts.state), *_database(root / facts.state)]
+    wrong = [
+        *_live(root, facts),
+        *_others(root, facts),
+        *_backups(root, facts),
+        *_leftovers(root),
+        *_journals(root / facts.state),
+        *_database(root / facts.state),
+    ]
     holder = holder_of(catalogue_lock_path(live_of(root)))
     if holder is not None:
         wrong.append(f"the catalogue lock is held: {holder}")
@@ -136,7 +145,7 @@ def at_rest(root, facts):
 
 
 def state_of(root, facts):
-    """``old``, ``new`` or ``neither``, by the live file's hash."""
+    """``old``, ``new``, ``canary`` or ``neither``, by the live file's hash."""
     try:
         data = live_of(root).read_bytes()
     except OSError as error:
@@ -146,14 +155,16 @@ def state_of(root, facts):
     try:
         if settled(data) in facts.new or ("foreign" in facts.new and foreign(data) in facts.foreign):
             return "new"
+        if settled(data) in facts.canaries:
+            return "canary"
         return "neither: whole, but another content"
     except (ValueError, AttributeError):
         return f"neither: not a catalogue, {len(data)} bytes"
 
 
-def _live(root, facts):
+def _live(root, facts, *, passing=""):
     state = state_of(root, facts)
-    if state not in {"old", "new"}:
+    if state not in {"old", "new", passing}:
         return [f"the live file is {state}"]
     found = attributes_of(live_of(root))
     return [] if found == facts.attributes else [f"attributes of the live file are {found}, not {facts.attributes}"]
@@ -228,3 +239,25 @@ def _database(state):
     with closing(sqlite3.connect(path)) as connection:
         said = connection.execute("PRAGMA integrity_check").fetchone()[0]
     return [] if said == "ok" else [f"the database is damaged: {said}"]
+
+
+def watches_of(root):
+    """The watches: ``startable`` when their deploy is live, ``waiting`` while it runs, ``void`` when it never was."""
+    found = {"startable": [], "waiting": [], "void": []}
+    for path in (Path(root) / ".mobius/watch").glob("*.journal"):
+        records = _records(path)
+        if not records:
+            found["waiting"].append(f"{path.name}, which holds nothing")
+        elif records[-1]["what"] == "end":
+            found[records[-1]["outcome"]].append(path.name)
+        else:
+            deploy = _records(Path(root) / f".mobius/deploy/{records[0]['plan']['deploy']}.journal")
+            ended = deploy[-1]["state"] if deploy and deploy[-1]["what"] == "end" else ""
+            found["startable" if ended in {"done", "held"} else "waiting"].append(path.name)
+    return found
+
+
+def _records(path):
+    """The records of a journal that is at rest: a hash, a space, and the record as JSON in each line."""
+    lines = path.read_bytes().rstrip(b"\0").splitlines()
+    return [json.loads(line.partition(b" ")[2]) for line in lines]

@@ -107,6 +107,8 @@ class Bench:
         for operation in (case.operation, case.recovery):
             ended = self.driver.warm(operation, self.root, self.at, variants=case.variants)
             assert ended["code"] == (case.code if operation == case.operation else 0), ended
+            if isinstance(ended.get("answer"), dict):
+                facts.canaries.update(ended["answer"].get("canaries", ()))
             if case.removes:
                 facts.let_go(ended["answer"])
             live = judging.live_of(self.root).read_bytes()
@@ -115,6 +117,7 @@ class Bench:
         if case.publishes is not None:
             facts.new |= self.facts(case.publishes).new
             facts.foreign |= self.facts(case.publishes).foreign
+            facts.canaries |= self.facts(case.publishes).canaries
         self._facts[case.name] = facts
         self._templates[case.name] = template
 

@@ -24,10 +24,12 @@ from mobius_tui.guard.telling import Telling
 from mobius_tui.guard.timing import BootClock
 from mobius_tui.guard.watch import Surroundings, run_watch
 from mobius_tui.launch.folder import check_state_folder
+from mobius_tui.logs import SERVICE_LOG, JsonLog
 from mobius_tui.notifications.outbox import notify
 from mobius_tui.notifications.sending import ping
 from mobius_tui.system.identity import login_name
 from mobius_tui.system.locks import FileLock
+from mobius_tui.uncaught import as_background
 from mobius_tui.workspace import Workspace, open_workspace
 
 WAIT_S = 2.0
@@ -60,8 +62,20 @@ def run(arguments: Sequence[str], environ: Mapping[str, str], tell: Callable[[st
     root = Path(given.workspace or environ.get("MOBIUS_WORKSPACE") or ".")
     actor = given.actor or login_name(environ)
     ws = open_workspace(root, {"environment": given.env}, environ, actor, lenient=True)
+    log = JsonLog(ws.logs / SERVICE_LOG, rotate=True, within=ws.root)
+    silent = ws.settings.environment == "production"
     for warning in ws.sourced.warnings:
-        tell(f"warning: {warning}")
+        log.write("warning", "guard", "settings", warning)
+        if not silent:
+            tell(f"warning: {warning}")
+    with as_background(log, "guard", silent=silent):
+        return _guard_until_the_end(ws, environ, given, tell)
+
+
+def _guard_until_the_end(
+    ws: Workspace, environ: Mapping[str, str], given: argparse.Namespace, tell: Callable[[str], None]
+) -> int:
+    """Guard what is open, and with ``--wait`` what comes."""
     wish = _settled(ws)
     check_state_folder(ws)
     while not wish.reason:

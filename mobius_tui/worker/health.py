@@ -28,7 +28,7 @@ from mobius_tui.redaction import redacted_value
 from mobius_tui.store.alerts import AlertRow
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.system import clock
-from mobius_tui.text import human_bytes, human_seconds, visible
+from mobius_tui.text import counted, human_bytes, human_seconds, visible
 from mobius_tui.worker.triggers import fixed, read_triggers
 from mobius_tui.workspace import Workspace
 
@@ -84,6 +84,7 @@ class Pulse:
         working: Whether a job runs or images are hashed.
         pool_trouble: Why the hashing processes failed last; empty when they did not.
         note: What a person should know.
+        lost: Records that its log could not take.
     """
 
     step_s: float = 0.0
@@ -91,6 +92,7 @@ class Pulse:
     working: bool = False
     pool_trouble: str = ""
     note: str = ""
+    lost: int = 0
 
 
 class HealthChecks:
@@ -178,7 +180,10 @@ class HealthChecks:
             JSON data without personal data.
         """
         wrong = [check.sentence for check in checks.values() if check.ok is not True]
-        note = self._pulse().note
+        pulse = self._pulse()
+        noted = [pulse.note] if pulse.note else []
+        if pulse.lost:
+            noted.append(f"{counted(pulse.lost, 'record')} of the log lost since the worker's start")
         body = {
             "timestamp": clock.iso(clock.now()),
             "status": status_of(checks),
@@ -202,7 +207,7 @@ class HealthChecks:
                 for row in self._alerts()
             ],
             "rollback_triggers": self._triggers,
-            "warnings": [*wrong, *self._ws.sourced.warnings, *([note] if note else [])],
+            "warnings": [*wrong, *self._ws.sourced.warnings, *noted],
         }
         found = redacted_value(body)
         assert isinstance(found, dict)

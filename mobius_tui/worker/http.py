@@ -28,6 +28,7 @@ from mobius_tui.worker.extract import Extractor
 from mobius_tui.worker.health import HealthChecks
 from mobius_tui.worker.metrics import Metrics
 from mobius_tui.worker.requests import OTHER, RequestCounts
+from mobius_tui.uncaught import loop_handler
 from mobius_tui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ class HttpServer:
         from mobius_tui.worker.connections import Doors  # aiohttp, 180 ms: in this thread only
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(loop_handler(self._log, "http"))
         quiet = logging.getLogger("mobius_tui.worker.http")  # clients' mistakes are no news, and stderr is a terminal
         quiet.propagate = False
         quiet.addHandler(logging.NullHandler())

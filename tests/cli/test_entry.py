@@ -16,7 +16,7 @@ from mobius_tui.cli.app import VERBS
 from mobius_tui.store.database import open_database
 from mobius_tui.store.events import add_event
 
-LATER = ["watch", "review", "health", "metrics"]
+LATER = ["review"]
 
 
 @pytest.mark.parametrize(

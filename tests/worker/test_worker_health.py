@@ -233,3 +233,10 @@ def test_backups_that_cannot_be_listed_are_told(ws: Workspace, monkeypatch: pyte
 
     monkeypatch.setattr(health, "list_backups", refuse)
     assert "may not be read" in examined(ws)["backup"].sentence
+
+
+def test_records_that_the_log_lost_are_a_warning(ws: Workspace) -> None:
+    checks = HealthChecks(ws, "token", lambda: Pulse(note="a note", lost=12))
+    warnings = checks.body({})["warnings"]
+    assert isinstance(warnings, list)
+    assert warnings[-2:] == ["a note", "12 records of the log lost since the worker's start"]

@@ -64,7 +64,7 @@ Note = Callable[[BaseException, str], None]
 
 @contextlib.contextmanager
 def uncaught_into(note: Note) -> Iterator[None]:
-    """Give what nobody catches in threads and finalisers to a function, and none of it to stderr, while the block lasts.
+    """Give what nobody catches in threads and finalisers to a function, none of it to stderr, while the block lasts.
 
     Args:
         note: Takes it; must not raise.

@@ -22,13 +22,13 @@ from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system.ports import listener_of
 from mobius_tui.text import visible
+from mobius_tui.uncaught import loop_handler
 from mobius_tui.worker.answers import Answer, Refused
 from mobius_tui.worker.endpoints import Endpoints, is_loopback, target_of
 from mobius_tui.worker.extract import Extractor
 from mobius_tui.worker.health import HealthChecks
 from mobius_tui.worker.metrics import Metrics
 from mobius_tui.worker.requests import OTHER, RequestCounts
-from mobius_tui.uncaught import loop_handler
 from mobius_tui.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 from worker_process import until
 
+from mobius_tui.worker import footprint
 from mobius_tui.worker.footprint import FootprintLook
 
 HUNGRY = (
@@ -61,6 +62,24 @@ def test_children_count_and_what_they_took_stays() -> None:
         assert later.disk_read_bytes is not None and later.disk_read_bytes >= (earlier.disk_read_bytes or 0)
         assert later.disk_written_bytes is not None and later.disk_written_bytes >= (earlier.disk_written_bytes or 0)
     assert (after.cpu_seconds or 0) - (before.cpu_seconds or 0) >= 0.29
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not add what children took to their parents")
+def test_a_child_that_came_and_went_between_two_looks_counts() -> None:
+    look = FootprintLook()
+    before = look.look()
+    with child():
+        pass
+    assert (look.look().cpu_seconds or 0) - (before.cpu_seconds or 0) >= 0.29
+
+
+def test_totals_never_go_back_when_processes_cannot_be_seen_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    look = FootprintLook()
+    before = look.look()
+    monkeypatch.setattr(footprint, "_family", lambda own: iter(()))
+    after = look.look()
+    assert before.cpu_seconds and after.cpu_seconds == before.cpu_seconds
+    assert after.resident_bytes is None and after.processes == 0
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sessions are POSIX's")

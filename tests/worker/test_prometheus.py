@@ -259,3 +259,12 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
         }
         assert grid["x"] + grid["w"] <= 24 and not cells & taken, panel["title"]
         taken |= cells
+
+
+def test_the_documentation_names_every_metric_and_alert(ws: Workspace) -> None:
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+    told = set(re.findall(r"`(mobius_[a-z0-9_]+)`", page))
+    families = re.findall(r"^# TYPE (\w+) \w+$", text_of(ws), re.MULTILINE)
+    assert told == set(families)
+    alerts = re.findall(r"- alert: (\w+)", path_of(RULES).read_text())
+    assert set(re.findall(r"`(Mobius\w+)`", page)) == set(alerts)

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from mobius_tui.guard.binomial import chance_of
-from mobius_tui.guard.limits import CHANCE, FAILURES_NEEDED, FEWEST_FAILURES, P95_EVIDENCE, P95_NEEDED
+from mobius_tui.guard.limits import CHANCE, FAILURES_NEEDED, FEWEST_FAILURES, P95_NEEDED
 from mobius_tui.guard.model import Baseline, CatalogueLook, HealthLook, Measurement, Plan, RuleRow
 from mobius_tui.guard.rules import judge, nearest_rank
 
@@ -134,18 +134,27 @@ def measurements(rng: np.random.Generator, service: Service, *, failing: bool, s
         )
 
 
-def as_built(plan: Plan, latest: Sequence[Measurement]) -> set[str]:
-    return {row.rule for row in judge(plan, latest) if row.verdict == "fail"}
+def rows_of(plan: Plan, seen: Sequence[Measurement]) -> tuple[RuleRow, ...]:
+    """What `judge` says of the whole watch; it is given no more measurements than its rules look at."""
+    short = max(5, math.ceil(FAILURES_NEEDED / seen[-1].samples) + 1)
+    rows = judge(plan, seen[-short:])
+    if any(row.rule == "p95" and (row.value or 0) > (row.limit or 0) for row in rows):
+        return judge(plan, seen)
+    return rows
 
 
-def plain(plan: Plan, latest: Sequence[Measurement]) -> set[str]:
+def as_built(plan: Plan, seen: Sequence[Measurement]) -> set[str]:
+    return {row.rule for row in rows_of(plan, seen) if row.verdict == "fail"}
+
+
+def plain(plan: Plan, seen: Sequence[Measurement]) -> set[str]:
     """The limits alone."""
-    return _literal(judge(plan, latest), chance=1.1)
+    return _literal(rows_of(plan, seen), chance=1.1)
 
 
-def limit_only(plan: Plan, latest: Sequence[Measurement]) -> set[str]:
+def limit_only(plan: Plan, seen: Sequence[Measurement]) -> set[str]:
     """The chance at exactly the limit, the baseline taken for the truth."""
-    return _literal(judge(plan, latest), chance=CHANCE)
+    return _literal(rows_of(plan, seen), chance=CHANCE)
 
 
 def _literal(rows: Sequence[RuleRow], chance: float) -> set[str]:
@@ -171,10 +180,8 @@ def run_watch(rng: np.random.Generator, samples: int, fault: str, judging: Judgi
     service = draw_service(rng, samples, faulty=failing or slow)
     plan = Plan("watch-20261120T120000Z", auto=True, baseline=service.baseline)
     seen: list[Measurement] = []
-    # What the rules can look at; all else would only be judged again at every tick.
-    enough = max(5, math.ceil(P95_EVIDENCE / service.images) + 2)
     for measurement in measurements(rng, service, failing=failing, slow=slow):
-        seen = [*seen[-enough:], measurement]
+        seen.append(measurement)
         fired = judging(plan, seen)
         if fired:
             return service.start, measurement.number, fired

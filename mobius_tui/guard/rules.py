@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from mobius_tui.guard.binomial import chance_of, chance_unchanged
@@ -219,19 +220,17 @@ def _p95(plan: Plan, measurements: Sequence[Measurement]) -> RuleRow:
     limit = limit_of(plan, source, positive(plan.baseline.p95_ms), P95_LIMIT_MS, milliseconds)
     if source in {"rates", "totals"}:
         return _told(measurements, "p95", limit, lambda each: positive(each.p95_ms), milliseconds)
-    run: list[float] = []
-    ticks = 0
-    for measurement in reversed(measurements):
-        durations = _durations(measurement)
+    latest, run, ticks = measurements[-1], list[float](), 0
+    cleaned = [_durations(each) for each in measurements[-TREND:]]
+    for durations in chain(reversed(cleaned), map(_durations, reversed(measurements[:-TREND]))):
         run += durations
         ticks += bool(durations)
         if len(run) >= P95_NEEDED:
             break
     value = nearest_rank(run, 0.95)
-    enough, fresh = len(run) >= P95_NEEDED, bool(_durations(measurements[-1]))
+    enough, fresh = len(run) >= P95_NEEDED, bool(cleaned[-1])
     over = value is not None and value > limit.value
     fires = enough and over and _slow_for_long(measurements, limit.value)
-    latest = measurements[-1]
     return RuleRow(
         "p95",
         _verdict(fires, fresh and enough, latest, "p95", fresh=fresh),
@@ -243,7 +242,7 @@ def _p95(plan: Plan, measurements: Sequence[Measurement]) -> RuleRow:
         ticks=ticks,
         could_fire=fires or (fresh and enough),
         margin=None if value is None else _margin(value, limit.value),
-        trend=tuple(nearest_rank(_durations(each), 0.95) for each in measurements[-TREND:]),
+        trend=tuple(nearest_rank(each, 0.95) for each in cleaned),
         sentence=_p95_sentence(value, len(run), limit, fires=fires, fresh=fresh, trouble=troubles(latest, "p95")),
     )
 
@@ -301,6 +300,8 @@ def _durations(measurement: Measurement) -> list[float]:
     told = measurement.durations_ms
     if measurement.source != "probes" or not isinstance(told, tuple | list):
         return []
+    if set(map(type, told)) == {float} and math.isfinite(sum(told)) and min(told) >= 0 and max(told) < LARGEST:
+        return list(told)
     return [each for each in told if (type(each) is float or type(each) is int) and 0 <= each < LARGEST]
 
 

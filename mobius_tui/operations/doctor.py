@@ -15,8 +15,8 @@ from pathlib import Path
 from mobius_tui import __version__
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
-from mobius_tui.launch.health import worker_address
 from mobius_tui.operations.machine import Finding, examine_machine
+from mobius_tui.operations.service_findings import examine_service
 from mobius_tui.recovery.backups import list_backups, newest
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.worker_row import read_worker
@@ -80,7 +80,7 @@ def examine_workspace(ws: Workspace) -> Iterator[Finding]:
     yield from _watches(ws)
     yield _database(ws)
     yield _worker(ws)
-    yield from _address(ws)
+    yield from examine_service(ws)
     yield _catalogue(ws)
     yield _backups(ws)
     yield from _future(ws)
@@ -288,20 +288,6 @@ def _worker(ws: Workspace) -> Finding:
             if row is not None and row.pid == holder.pid and row.note:
                 return Finding("worker", "warning", visible(row.note), "mobius worker status")
     return Finding("worker", "ok", f"runs, PID {holder.pid}")
-
-
-def _address(ws: Workspace) -> Iterator[Finding]:
-    """Where the worker answers over HTTP, and who can reach that."""
-    address = worker_address(ws)
-    if address is None:
-        return
-    if not address.url:
-        yield Finding("http", "warning", address.sentence, address.advice)
-    elif ws.settings.host not in {"127.0.0.1", "localhost", "::1"}:
-        said = f"answers on {visible(address.url)}, and others may reach it: host is {visible(ws.settings.host)}"
-        yield Finding("http", "note", said, 'host = "127.0.0.1" in mobius.toml, unless that is meant')
-    else:
-        yield Finding("http", "ok", f"answers on {visible(address.url)}")
 
 
 def _catalogue(ws: Workspace) -> Finding:

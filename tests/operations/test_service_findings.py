@@ -1,0 +1,85 @@
+"""What doctor says about the service: reach, key, guard, losses of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mobius_tui.logs import LOST, JsonLog
+from mobius_tui.operations import service_findings
+from mobius_tui.operations.machine import Finding
+from mobius_tui.operations.service_findings import examine_service
+from mobius_tui.settings import load_settings
+from mobius_tui.workspace import Workspace
+
+Opened = Callable[..., Workspace]
+KEY = "hunter2hunter2hunter2"
+
+
+def found(ws: Workspace) -> dict[str, Finding]:
+    return {finding.topic: finding for finding in examine_service(ws)}
+
+
+@pytest.mark.parametrize(("host", "key", "state"), [("0.0.0.0", "", "warning"), ("0.0.0.0", KEY, "note")])
+def test_a_host_beyond_loopback(make_workspace: Opened, host: str, key: str, state: str) -> None:
+    finding = found(make_workspace(0, host=host, internal_api_key=key))["http"]
+    assert finding.state == state and "others may reach it" in finding.said and KEY not in str(finding)
+    assert ("openssl rand" in finding.fix) == (not key)
+
+
+def test_loopback_without_a_worker_says_nothing(make_workspace: Opened) -> None:
+    assert "http" not in found(make_workspace(0))
+
+
+def test_the_key_and_where_it_stands(make_workspace: Opened, tmp_path: Path) -> None:
+    assert found(make_workspace(0))["API key"].state == "note"
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    ws = make_workspace(0, "second", internal_api_key_file=str(file))
+    finding = found(ws)["API key"]
+    assert finding.state == "problem" and finding.fix.startswith("chmod 600")
+    file.chmod(0o600)
+    assert found(ws)["API key"].state == "ok"
+    file.unlink()
+    assert found(ws)["API key"].state == "warning"
+
+
+def test_a_key_in_a_file_of_settings_that_others_read(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    toml = ws.root / "mobius.toml"
+    toml.write_text(f'internal_api_key = "{KEY}"\n')
+    toml.chmod(0o644)
+    ws = Workspace(ws.root, load_settings(ws.root, {}, {}), "tester")
+    finding = found(ws)["API key"]
+    assert finding.state == "warning" and finding.fix == f"chmod 600 {toml}" and KEY not in finding.said
+    toml.chmod(0o600)
+    assert found(ws)["API key"].state == "ok"
+
+
+def test_what_the_log_lost_in_a_day(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    for days, lost in ((2, 100), (0, 12), (0, 3)):
+        at = datetime.now(UTC) - timedelta(days=days)
+        log = JsonLog(ws.logs / "service.log", now=lambda at=at: at)  # type: ignore[misc]
+        log.write("warning", "log", LOST, "x", fields={"lost": lost})
+    finding = found(ws)["logs"]
+    assert finding.state == "warning" and finding.said.startswith("15 records of the service log lost")
+
+
+class Watch:
+    run, state, ready = "watch-20261120T120000Z", "running", "start"
+
+
+@pytest.mark.parametrize(("ready", "state"), [("start", "problem"), ("wait", "note")])
+def test_a_watch_without_its_guard(
+    make_workspace: Opened, monkeypatch: pytest.MonkeyPatch, ready: str, state: str
+) -> None:
+    watch = Watch()
+    watch.ready = ready
+    monkeypatch.setattr(service_findings, "open_watch", lambda _: watch)
+    finding = found(make_workspace(0))["guard"]
+    assert finding.state == state and watch.run in finding.said

@@ -36,7 +36,7 @@ def own_home_rule(home: str) -> tuple[_Rule, ...]:
     return (((plain.lower(),), re.compile(rf"{re.escape(plain)}(?=[/\\\s\"':,;]|$)"), "~"),)
 
 
-_RULES: Final[tuple[_Rule, ...]] = (
+_SECRETS: Final[tuple[_Rule, ...]] = (
     (("://",), re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)[^\s/@\"']+@"), r"\1[login]@"),
     (
         ("private key-----",),
@@ -69,6 +69,28 @@ _RULES: Final[tuple[_Rule, ...]] = (
         ),
         rf"\1{HIDDEN}",
     ),
+    (
+        ("curl", "wget", "://"),
+        # `curl -u name:password`
+        re.compile(r"(?i)(?<!\S)((?:-u|--(?:proxy-)?user)[ =]?[\"']?)[^\s:\"']{1,200}:[^\s\"']+"),
+        r"\1[login]",
+    ),
+    (
+        ("?", "&"),
+        re.compile(r"(?i)([?&](?:key|auth|access|code|sig|signature)=)[^\s&#\"']+"),
+        rf"\1{HIDDEN}",
+    ),
+    (
+        ("hook",),
+        # what stands in these addresses is all that a sender needs
+        re.compile(r"(?i)(https?://[\w.-]*(?:hooks\.slack\.com/\w+/|/(?:api/)?webhooks?/))[^\s\"']+"),
+        r"\1[token]",
+    ),
+)
+"""What makes a rule worth trying (any of the lower-case words), what it takes out, and what stands there then."""
+
+_RULES: Final[tuple[_Rule, ...]] = (
+    *_SECRETS,
     (("@",), re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63})+"), "[e-mail]"),
     (
         ("/home/", "users", "/root"),
@@ -84,7 +106,7 @@ _RULES: Final[tuple[_Rule, ...]] = (
     ),
     *own_home_rule(os.path.expanduser("~")),  # noqa: PTH111 - a home that cannot be told stays "~"
 )
-"""What makes a rule worth trying (any of the lower-case words), what it takes out, and what stands there then."""
+"""The same for these and for personal data."""
 
 
 def redacted(text: str) -> str:
@@ -101,8 +123,17 @@ def redacted(text: str) -> str:
 
 def redacted_words(text: str) -> str:
     """The same for a text that is taken as words, whatever it looks like."""
+    return _applied(_RULES, text)
+
+
+def without_secrets(text: str) -> str:
+    """A text without logins, tokens and keys, names of folders and people left in: for who may see them."""
+    return _applied(_SECRETS, text)
+
+
+def _applied(rules: tuple[_Rule, ...], text: str) -> str:
     lower = text.lower()
-    for words, pattern, instead in _RULES:
+    for words, pattern, instead in rules:
         for word in words:
             if word in lower:
                 text = pattern.sub(instead, text)

@@ -16,6 +16,7 @@ from typing import Any
 from mobius_tui.audiences import Route, routes_of
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.logs import LEVELS
+from mobius_tui.redaction import without_secrets
 from mobius_tui.text import visible
 
 ENVIRONMENTS = ("development", "staging", "production")
@@ -141,6 +142,13 @@ def secret_variables() -> frozenset[str]:
     secret = [item for item in fields(Settings) if item.metadata["secret"]]
     names = [f"MOBIUS_{item.name.upper()}" for item in secret] + [item.metadata["alias"] for item in secret]
     return frozenset(name for name in names if name)
+
+
+def shown_setting(name: str, value: object) -> object:
+    """A setting's value as it may be shown, in a report too: without the secrets that addresses and commands hold."""
+    if is_secret(name) and value:
+        return "(hidden)"
+    return without_secrets(value) if isinstance(value, str) and name.startswith(("base_url", "hook_")) else value
 
 
 def load_settings(
@@ -363,7 +371,9 @@ def _check_range(name: str, value: Any, origin: str) -> None:
         if not least <= value <= most:
             raise BadInput(f"{name} must be from {least} to {most}, not {value}", where=origin)
     if name == "base_url" and value and not value.startswith(("http://", "https://")):
-        raise BadInput(f"base_url must begin with http:// or https://, not {visible(value)}", where=origin)
+        raise BadInput(
+            f"base_url must begin with http:// or https://, not {visible(value.rpartition('@')[2])}", where=origin
+        )
     if name == "host" and not value.strip():
         raise BadInput("host must name an address, such as 127.0.0.1", where=origin)
     if name not in PATHS:

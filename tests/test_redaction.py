@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_tui.logs import JsonLog
-from mobius_tui.redaction import own_home_rule, redacted, redacted_value, redacted_words
+from mobius_tui.redaction import own_home_rule, redacted, redacted_value, redacted_words, without_secrets
 
 SECRETS = [
     "anna.b+x@example.co.uk",
@@ -151,3 +151,20 @@ def test_this_accounts_own_home_wherever_it_is(tmp_path: Path) -> None:
 def test_secrets_behind_options_of_a_command_are_hidden(text: str, left: str) -> None:
     assert redacted(text).rstrip("\n") == left
     assert redacted_words(redacted_words(text)) == redacted_words(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://bob:hunter2@proxy/x", "https://[login]@proxy/x"),
+        ("curl -u bob:hunter2 http://x", "curl -u [login] http://x"),
+        ("curl --user=bob:hunter2 http://x", "curl --user=[login] http://x"),
+        ("http://x/?key=abc&b=1", "http://x/?key=[hidden]&b=1"),
+        ("https://hooks.slack.com/services/T0/B0/xyz", "https://hooks.slack.com/services/[token]"),
+        ("/root/bin/hook --token abc123 ops@example.org", "/root/bin/hook --token [hidden] ops@example.org"),
+        ("date -u +%H:%M", "date -u +%H:%M"),
+    ],
+)
+def test_what_a_command_may_show_has_no_secret_in_it(text: str, shown: str) -> None:
+    assert without_secrets(text) == shown
+    assert "hunter2" not in redacted_words(text) and "abc" not in redacted_words(text)

@@ -20,7 +20,7 @@ from mobius_tui.operations.status import read_status
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.history import read_history
 from mobius_tui.redaction import redacted, redacted_value
-from mobius_tui.settings import is_secret
+from mobius_tui.settings import shown_setting
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -70,7 +70,7 @@ def _parts(ws: Workspace, findings: Sequence[Finding]) -> Iterator[tuple[str, st
     yield "findings.json", _json([asdict(finding) for finding in findings])
     values = asdict(ws.settings)
     settings = {
-        name: {"value": "[hidden]" if is_secret(name) and value else value, "source": ws.sourced.sources[name]}
+        name: {"value": shown_setting(name, value), "source": ws.sourced.sources[name]}
         for name, value in values.items()
     }
     yield "settings.json", _json(settings)

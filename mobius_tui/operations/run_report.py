@@ -34,7 +34,7 @@ from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, journals, read_journal, run_of
 from mobius_tui.recovery.staging import real_file
 from mobius_tui.redaction import redacted, redacted_value
-from mobius_tui.settings import is_secret
+from mobius_tui.settings import shown_setting
 from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.events import list_events
 from mobius_tui.store.jobs import Job, find_run, known_runs
@@ -323,7 +323,7 @@ def _settings(ws: Workspace) -> dict[str, object]:
         "warnings": list(ws.sourced.warnings),
         "settings": {
             name: {
-                "value": "[hidden]" if is_secret(name) and value else value,
+                "value": shown_setting(name, value),
                 "source": ws.sourced.sources.get(name, "default"),
             }
             for name, value in values.items()

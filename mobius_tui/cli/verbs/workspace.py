@@ -60,11 +60,11 @@ def init(call: Call, folder: str | None) -> int:
 @click.pass_obj
 def config(call: Call) -> int:
     """Each effective setting and where its value comes from; secrets are hidden."""
-    from mobius_tui.settings import describe, is_secret, setting_names
+    from mobius_tui.settings import describe, setting_names, shown_setting
 
     ws = call.open_quietly()
     values = asdict(ws.settings)
-    shown = {name: "(hidden)" if is_secret(name) and values[name] else values[name] for name in setting_names()}
+    shown = {name: shown_setting(name, values[name]) for name in setting_names()}
     if call.json:
         facts = {
             name: {"value": shown[name], "source": ws.sourced.sources[name], "means": describe(name)} for name in shown

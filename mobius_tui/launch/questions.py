@@ -26,7 +26,7 @@ MOST_BYTES: Final = 1_000_000
 """The longest answer that is taken."""
 
 _SLICE_S = 0.25
-_LATE_S = 0.2
+_LATE_S = 0.5
 _SPARE_DESCRIPTORS = 4
 _SPENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL}
 _NOTHING: Mapping[str, str] = {}

@@ -121,14 +121,14 @@ def test_a_healthy_service(watch: Watch, service: ScriptedService) -> None:
         (reset(), False, "unreachable"),
         (hang(), False, "unreachable"),
         (drip(), False, "unreachable"),
-        (slow(5.0, healthy()), False, "unreachable"),
+        (slow(10.0, healthy()), False, "unreachable"),
     ],
 )
 def test_health(watch: Watch, service: ScriptedService, script: Any, ok: bool, told: str) -> None:
     service.health = script
-    measured = watch(limits=replace(LIMITS, health_s=2.0)).measure(1, 0.0)
+    measured = watch(limits=replace(LIMITS, health_s=5.0)).measure(1, 0.0)
     assert (measured.health.ok, measured.health.status) == (ok, told) and measured.health.sentence
-    assert measured.errors == () and measured.source == "probes" and service.counts[HEALTH] == 1
+    assert measured.errors == () and measured.source == "probes"
 
 
 def test_a_dead_service(watch: Watch, service: ScriptedService) -> None:

@@ -53,7 +53,14 @@ def add_event(
 
 
 def list_events(
-    connection: sqlite3.Connection, *, after: int = 0, level: str = "debug", run_id: str = "", limit: int = 200
+    connection: sqlite3.Connection,
+    *,
+    after: int = 0,
+    level: str = "debug",
+    run_id: str = "",
+    component: str = "",
+    since: float = 0.0,
+    limit: int = 200,
 ) -> list[Event]:
     """The latest events, oldest first.
 
@@ -62,6 +69,8 @@ def list_events(
         after: Only those with a larger id.
         level: Only this level and above.
         run_id: Only those of a run.
+        component: Only those of a part of MOBIUS.
+        since: Only those from then on, seconds since the epoch.
         limit: How many at most.
 
     Returns:
@@ -69,10 +78,11 @@ def list_events(
     """
     levels = LEVELS[LEVELS.index(level) :]
     marks = ", ".join("?" * len(levels))
-    condition = f"id > ? AND level IN ({marks})" + (" AND run_id = ?" if run_id else "")
+    narrowed = {"run_id = ?": run_id, "component = ?": component, "at >= ?": since}
+    given = {condition: value for condition, value in narrowed.items() if value}
+    condition = " AND ".join(["id > ?", f"level IN ({marks})", *given])
     rows = connection.execute(
-        f"SELECT * FROM events WHERE {condition} ORDER BY id DESC LIMIT ?",
-        (after, *levels, *([run_id] if run_id else []), limit),
+        f"SELECT * FROM events WHERE {condition} ORDER BY id DESC LIMIT ?", (after, *levels, *given.values(), limit)
     ).fetchall()
     return [_event(row) for row in reversed(rows)]
 

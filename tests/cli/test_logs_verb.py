@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,23 @@ def test_of_as_many_the_later_ones_are_shown(mobius: Mobius, ws: Path, log: Json
     log.write("warning", "recovery", "recovery", "was cut off: undone", RUN)
     assert messages(mobius, ws, "-n", "1") == ["was cut off: undone"]
     connection.close()
+
+
+def test_of_one_component_and_since_a_while(mobius: Mobius, ws: Path) -> None:
+    with closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+        for age, component in ((7200, "worker"), (60, "worker"), (60, "http")):
+            add_event(connection, "info", component, "tick", f"{component} {age}", at=clock.now() - age)
+
+    def told(*given: str) -> list[str]:
+        return [event["message"] for event in mobius("logs", "--json", *given, "--workspace", ws).json]
+
+    assert told("--component", "http") == ["http 60"]
+    assert told("--since", "90m") == ["worker 60", "http 60"]
+    assert told("--since", "90m", "--component", "worker") == ["worker 60"]
+    assert mobius("logs", "--since", "soon", "--workspace", ws).code == 1
+    (ws / ".mobius" / "mobius.db").unlink()
+    log = JsonLog(ws / "logs" / "service.log.1")
+    log.write("info", "worker", "tick", "of the rotated log")
+    JsonLog(ws / "logs" / "service.log").write("info", "http", "tick", "of the log")
+    assert told() == ["of the rotated log", "of the log"]
+    assert told("--component", "worker") == ["of the rotated log"]

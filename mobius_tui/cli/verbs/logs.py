@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,11 +17,11 @@ import click
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.output import flush, reader_has_left, show, show_json, show_json_line
 from mobius_tui.errors import BadInput, MobiusError
-from mobius_tui.logs import LEVELS
+from mobius_tui.logs import LEVELS, SERVICE_LOG
 from mobius_tui.store.database import data_version, open_for_reading
 from mobius_tui.store.events import Event, list_events
 from mobius_tui.system import clock
-from mobius_tui.text import visible
+from mobius_tui.text import duration_of, visible
 from mobius_tui.workspace import Workspace
 
 POLL_S = 0.25
@@ -30,18 +31,53 @@ _APART_S = 1.0
 _STYLES = {"warning": "warn", "error": "bad", "debug": "dim"}
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are asked for.
+
+    Attributes:
+        level: This one and above.
+        run_id: Of one run; empty for all.
+        component: Of one part; empty for all.
+        since: Seconds since the epoch; 0 for any time.
+    """
+
+    level: str
+    run_id: str
+    component: str
+    since: float
+
+    def takes(self, event: Event) -> bool:
+        """Whether an event of a log file is asked for; its run is that of the file."""
+        fits = LEVELS.index(self.level) <= (LEVELS.index(event.level) if event.level in LEVELS else -1)
+        return fits and event.at >= self.since and self.component in {"", event.component}
+
+
+def _moment(age: str) -> float:
+    """When something of an age happened; 0 for no age."""
+    if not age:
+        return 0.0
+    seconds = duration_of(age)
+    if seconds is None:
+        raise BadInput(f"{visible(age)!r} is no duration", fix="write it like 90m, 48h or 7d")
+    return clock.now() - seconds
+
+
 @click.command("logs")
 @takes_common_options
 @click.option("-f", "--follow", is_flag=True, help="Go on with what happens, until Ctrl-C.")
 @click.option("--level", type=click.Choice(LEVELS), default="info", show_default=True, help="This level and above.")
 @click.option("--run", "run_id", metavar="ID", default="", help="Only this run, such as migration-20261120T120431Z.")
+@click.option("--component", metavar="NAME", default="", help="Only what this part says: worker, http, deploy, guard.")
+@click.option("--since", metavar="AGE", default="", help="Only the last so much: 90m, 48h, 7d.")
 @click.option("-n", "--lines", type=click.IntRange(0, 1_000_000), default=50, show_default=True, metavar="N",
               help="The latest N.")  # fmt: skip
 @click.pass_obj
-def logs(call: Call, follow: bool, level: str, run_id: str, lines: int) -> int:
+def logs(call: Call, follow: bool, level: str, run_id: str, component: str, since: str, lines: int) -> int:
     """Logs for people: what happened, oldest first. With --json one object a line when following."""
     ws = call.open(lenient=True)
-    found, last = _latest(ws, level, run_id, lines)
+    wanted = Wanted(level, run_id, component, _moment(since))
+    found, last = _latest(ws, wanted, lines)
     if call.json and not follow:
         show_json([_facts(event) for event in found])
         return 0
@@ -50,14 +86,15 @@ def logs(call: Call, follow: bool, level: str, run_id: str, lines: int) -> int:
         say(event)
     if not follow:
         if not found:
-            call.say("nothing was logged" + (f" by {visible(run_id)}" if run_id else "") + f" at level {level}")
+            who = f" by {visible(run_id or component)}" if run_id or component else ""
+            call.say(f"nothing was logged{who} at level {level}")
         return 0
-    for event in _follow(ws, level, run_id, last):
+    for event in _follow(ws, wanted, last):
         say(event)
     return 0
 
 
-def _latest(ws: Workspace, level: str, run_id: str, lines: int) -> tuple[list[Event], int]:
+def _latest(ws: Workspace, wanted: Wanted, lines: int) -> tuple[list[Event], int]:
     """From the database, else from the log files; and the id of the last event there is."""
     last = 0
     with contextlib.suppress(MobiusError, sqlite3.Error, OSError):
@@ -66,19 +103,26 @@ def _latest(ws: Workspace, level: str, run_id: str, lines: int) -> tuple[list[Ev
             with contextlib.closing(connection):
                 connection.execute("BEGIN")
                 last = int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
-                found = list_events(connection, level=level, run_id=run_id, limit=lines) if lines else []
+                found = _listed(connection, wanted, 0, lines) if lines else []
                 connection.execute("COMMIT")
-                if not run_id:
+                if not wanted.run_id:
                     return found, last
-                filed = _of_run_log(ws, level, run_id, lines) if found else _from_files(ws, level, run_id, lines)
+                filed = _of_run_log(ws, wanted, lines) if found else _from_files(ws, wanted, lines)
                 return (filed if _knows_more(filed, found) else found), last
-    return _from_files(ws, level, run_id, lines), last
+    return _from_files(ws, wanted, lines), last
 
 
-def _of_run_log(ws: Workspace, level: str, run_id: str, lines: int) -> list[Event]:
+def _listed(connection: sqlite3.Connection, wanted: Wanted, after: int, limit: int) -> list[Event]:
+    return list_events(
+        connection, after=after, level=wanted.level, run_id=wanted.run_id, component=wanted.component,
+        since=wanted.since, limit=limit,
+    )  # fmt: skip
+
+
+def _of_run_log(ws: Workspace, wanted: Wanted, lines: int) -> list[Event]:
     """The same from the run's log file; empty where that cannot be had."""
     with contextlib.suppress(BadInput, OSError):
-        return _from_files(ws, level, run_id, lines)
+        return _from_files(ws, wanted, lines)
     return []
 
 
@@ -89,7 +133,8 @@ def _knows_more(filed: list[Event], found: list[Event]) -> bool:
     return len(filed) > len(found) or filed[-1].at > found[-1].at + _APART_S
 
 
-def _from_files(ws: Workspace, level: str, run_id: str, lines: int) -> list[Event]:
+def _from_files(ws: Workspace, wanted: Wanted, lines: int) -> list[Event]:
+    run_id = wanted.run_id
     if run_id:
         if "/" in run_id or "\0" in run_id or run_id.startswith("."):
             raise BadInput(f"{visible(run_id)!r} is no run", fix="`mobius jobs --all --json` has their names")
@@ -98,11 +143,10 @@ def _from_files(ws: Workspace, level: str, run_id: str, lines: int) -> list[Even
             raise BadInput(f"there is no run {visible(run_id)!r}", fix="`mobius jobs --all --json` has their names")
         paths = [path]
     else:
-        paths = sorted(ws.logs.glob("*.log")) if ws.logs.is_dir() else []
-    wanted = LEVELS[LEVELS.index(level) :]
+        paths = sorted([*ws.logs.glob("*.log"), *ws.logs.glob(f"{SERVICE_LOG}.[0-9]*")]) if ws.logs.is_dir() else []
     found: list[Event] = []
     for path in paths:  # the end of each: years of logs need not fit in memory
-        found += deque((event for event in _read_log(path) if event.level in wanted), maxlen=lines)
+        found += deque((event for event in _read_log(path) if wanted.takes(event)), maxlen=lines)
     found.sort(key=lambda event: event.at)
     return found[-lines:] if lines else []
 
@@ -131,7 +175,7 @@ def _event(line: bytes) -> Event | None:
         return None
 
 
-def _follow(ws: Workspace, level: str, run_id: str, after: int) -> Iterator[Event]:
+def _follow(ws: Workspace, wanted: Wanted, after: int) -> Iterator[Event]:
     """New events as they come; waits for the database where there is none yet, and goes on with one made anew."""
     connection: sqlite3.Connection | None = None
     file = _identity(ws.database)
@@ -149,7 +193,7 @@ def _follow(ws: Workspace, level: str, run_id: str, after: int) -> Iterator[Even
                 version = data_version(connection)
                 if version != seen:
                     seen = version
-                    for event in list_events(connection, after=after, level=level, run_id=run_id, limit=10_000):
+                    for event in _listed(connection, wanted, after, 10_000):
                         after = event.id
                         yield event
             time.sleep(POLL_S)

@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from mobius_tui.recovery.atomic import ABSENT
 
+CANARY = "canary"
+"""Key in a catalogue's record of its run: only so many percent of its images have the new fingerprints."""
+
 Verdict = Literal["finish", "swap back", "restore", "put back", "mend", "withdraw", "discard", "hold"]
 """What is to be done about a deploy that was cut off or has failed:
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from mobius_tui.recovery.backup_files import (
 )
 from mobius_tui.recovery.backups import read_backup_catalogue, verify_backup
 from mobius_tui.recovery.hashes import read_whole
+from mobius_tui.rollback.judging import CANARY
 from mobius_tui.rollback.publications import WayBack
 from mobius_tui.text import visible
 
@@ -133,6 +134,8 @@ def choose_target(way: WayBack, folder: Path, origin: Path) -> Target:
         how = way.how if backup is way.backup else f"{visible(way.backup.name)} is not good; this is the next older one"
         try:
             found = load_target(folder / backup.name, origin, how)
+            if is_canary(found.document):  # somebody backed it up while it was live
+                raise ProcessingFailed(f"{visible(backup.name)} holds a canary, which is no publication")
         except MobiusError as error:
             bad.append(error)
             continue
@@ -149,6 +152,12 @@ def choose_target(way: WayBack, folder: Path, origin: Path) -> Target:
         where=visible(str(folder)),
         fix="`mobius backup verify --all` says more; a copy from elsewhere with its .sha256 can be named with --backup",
     )
+
+
+def is_canary(document: Document) -> bool:
+    """Whether a catalogue says of itself that only a share of its images has the new fingerprints."""
+    run = (document.migration or {}).get("run")
+    return isinstance(run, Mapping) and CANARY in run
 
 
 def named_target(given: str, folder: Path, origin: Path, way: WayBack | None) -> Target:

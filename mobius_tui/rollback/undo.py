@@ -18,7 +18,7 @@ from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.history import note_act, read_history
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.staging import hash_or_absent, real_file, staged_path, swap
-from mobius_tui.rollback.judging import Intent, Verdict, intent_of, judge
+from mobius_tui.rollback.judging import CANARY, Intent, Verdict, intent_of, judge
 from mobius_tui.rollback.plans import Plan, keeping_others, without_owned
 from mobius_tui.rollback.publications import WayBack, way_back
 from mobius_tui.rollback.restore import keep_displaced, restore_catalogue, settle_restore
@@ -31,9 +31,6 @@ Say = Callable[[str], None]
 
 _TRIES = 5
 _ASIDE = "-full"
-
-CANARY = "canary"
-"""Key in a catalogue's record of its run: only so many percent of its images have the new fingerprints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,7 +386,7 @@ def _note_once(ws: Workspace, intent: Intent, outcome: str, now: str, reason: st
     with contextlib.suppress(OSError, EnvironmentFailed):  # the journal has it; a full disk keeps nobody from ending
         if any(found.get("run") == intent.run and found.get("act") == act for found in read_history(ws.state)):
             return
-        before = intent.before if outcome == "done" else intent.after
+        before = intent.after if outcome == "rolled back" else intent.before
         if outcome != "rolled back" and now not in intent.ours:
             now = intent.after or now  # what others wrote on top is not ours: a rollback has to tell it apart
         note_act(

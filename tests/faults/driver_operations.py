@@ -129,7 +129,7 @@ def around():
             at=clock.now(), source="probes", samples=100, failure_rate=0.0, p95_ms=10.0, queue=0
         ),
         watch_canary=lambda *given: watched(*given),
-        start_guard=lambda ws: next(watch for watch in all_open(ws) if watch.ready == "start"),
+        start_guard=lambda ws, planned: next(watch for watch in all_open(ws) if watch.path == planned),
     )
 
 

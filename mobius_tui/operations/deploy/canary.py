@@ -13,7 +13,7 @@ from mobius_tui.catalogue.render import render
 from mobius_tui.errors import BadInput
 from mobius_tui.operations.deploy.takeover import owned_of
 from mobius_tui.operations.deploy.verify import pair_fault
-from mobius_tui.rollback.undo import CANARY
+from mobius_tui.rollback.judging import CANARY
 from mobius_tui.text import visible
 
 _WHOLE = 1 << 64

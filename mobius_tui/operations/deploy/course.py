@@ -13,11 +13,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
 
-from mobius_tui.errors import MobiusError, TimeLimit
+from mobius_tui.errors import EnvironmentFailed, MobiusError, TimeLimit
 from mobius_tui.guard.canary import watch_canary
 from mobius_tui.guard.collector import take_baseline
 from mobius_tui.guard.files import OpenWatch
-from mobius_tui.guard.launch import start_guard
+from mobius_tui.guard.launch import START_S, start_guard
 from mobius_tui.guard.model import Baseline, Outcome, Plan
 from mobius_tui.launch.health import Health, ask_health
 from mobius_tui.operations.deploy.options import DeployOptions, StepState
@@ -38,10 +38,28 @@ GRACE_S = 20.0
 """A step that does not hear that its time is over is interrupted so many seconds later."""
 
 
-def guard_now(ws: Workspace) -> OpenWatch:
-    """Start the guard in a process of its own."""
+def guard_now(ws: Workspace, planned: Path) -> OpenWatch:
+    """Have the guard, a process of its own, take up a watch.
+
+    Args:
+        ws: The workspace.
+        planned: The watch's journal.
+
+    Returns:
+        The watch, taken up.
+
+    Raises:
+        MobiusError: No guard could be started, or it does not come to this watch.
+    """
     flagged = ws.sourced.sources.get("environment") == "flag"
-    return start_guard(ws, os.environ, ws.settings.environment if flagged else None)
+    until = time.monotonic() + START_S
+    while True:
+        watch = start_guard(ws, os.environ, ws.settings.environment if flagged else None)
+        if watch.path == planned:
+            return watch
+        if time.monotonic() > until:  # one without a verdict gives way to a new publication
+            raise EnvironmentFailed(f"the guard still holds {watch.run}", fix="`mobius watch status` says why")
+        time.sleep(0.25)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +73,7 @@ class Surroundings:
         smoke: Runs the smoke tests.
         baseline: Measures how the service is before anything goes live.
         watch_canary: Measures and judges until a canary's time is over, from (workspace, plan, note, checkpoint).
-        start_guard: Has the guard take up the watch that is planned.
+        start_guard: Has the guard take up the watch of this journal.
     """
 
     sleep: Callable[[float], object] = time.sleep
@@ -66,7 +84,7 @@ class Surroundings:
     watch_canary: Callable[[Workspace, Plan, Callable[..., object], Callable[[], object]], tuple[Outcome, str]] = (
         watch_canary
     )
-    start_guard: Callable[[Workspace], OpenWatch] = guard_now
+    start_guard: Callable[[Workspace, Path], OpenWatch] = guard_now
 
 
 class Again(Exception):

@@ -71,8 +71,8 @@ def deploy(
     progress.show({"steps": [row.to_json() for row in rows.values()]})
     _wait_for_time(options, progress, around)
     with catalogue_lock(ws.catalogue, ws.actor, f"deploy {progress.run_id}") as lock:
-        refuse_during_watch(ws)
         recover(ws, lambda text: progress.event("warning", "recovery", text), locked=True)
+        refuse_during_watch(ws)
         journal = _journal(ws, options, progress)
         course = Course(ws, connection, options, progress, around, journal, rows, time.monotonic(), clock.now())
         course.lost = lambda: lock.lost

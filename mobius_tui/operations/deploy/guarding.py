@@ -168,7 +168,7 @@ def begin_guarding(course: Course) -> dict[str, Any]:
     course.show()
     course.progress.phase("watch")
     try:
-        watch = course.around.start_guard(course.ws)
+        watch = course.around.start_guard(course.ws, course.planned)
     except (MobiusError, OSError) as error:
         return _unguarded(course, row, error)
     row.ended, row.state = clock.now(), "done"

@@ -6,6 +6,7 @@ import json
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mobius_tui.guard.files import OpenWatch, all_open
@@ -122,10 +123,10 @@ class Service:
         checkpoint()
         return self.verdict
 
-    def start(self, ws: Workspace) -> OpenWatch:
+    def start(self, ws: Workspace, planned: Path) -> OpenWatch:
         if self.guard is not None:
             raise self.guard
-        (found,) = [watch for watch in all_open(ws) if watch.ready == "start"]
+        (found,) = [watch for watch in all_open(ws) if watch.ready == "start" and watch.path == planned]
         self.guarded.append(found)
         return found
 

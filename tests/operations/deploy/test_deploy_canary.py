@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from mobius_tui.catalogue.document import parse
 from mobius_tui.errors import BadInput, Cancelled, MobiusError, ProcessingFailed, TimeLimit
+from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.deploy.canary import canary_of, chosen_of
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.verify import verify_canary
@@ -24,6 +25,7 @@ from mobius_tui.recovery.backups import list_backups
 from mobius_tui.recovery.history import read_history
 from mobius_tui.rollback.hooks import MOMENTS
 from mobius_tui.rollback.publications import way_back
+from mobius_tui.rollback.targets import choose_target
 from mobius_tui.settings import Sourced
 
 FACTS = {"schema_version": 1, "algorithm": "dhash-64", "profile": "exact", "decoder": "d"}
@@ -324,3 +326,20 @@ def test_hooks_see_whether_a_canary_is_meant(stage: Stage) -> None:
     stage.deploy(canary=50.0)
     heard = (folder / "heard").read_text().splitlines()
     assert heard == ["before_swap 50", "after_swap 50", "after_swap ", "on_completion "]
+
+
+def test_a_backup_of_a_canary_is_no_way_back(stage: Stage) -> None:
+    """Somebody backs up what is live while the canary is; the true way back is damaged later."""
+    made: list[str] = []
+    stage.deploy()
+    stage.heard.run_id = f"{RUN[:-1]}1Z"
+    stage.service.during = lambda: made.append(backup_now(stage.ws, "by schedule").name)
+    summary = stage.deploy(canary=50.0)
+    (canary,) = made
+    path = stage.ws.backups / str(summary.backup)
+    path.chmod(0o600)
+    path.write_bytes(b"{}")
+    way = way_back(stage.ws.state, stage.ws.backups, stage.ws.catalogue)
+    assert way is not None and canary in [backup.name for backup in way.others]
+    target = choose_target(way, stage.ws.backups, stage.ws.catalogue)
+    assert target.data == stage.old and any("canary" in sentence for sentence in target.passed_over)

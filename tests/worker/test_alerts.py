@@ -15,8 +15,10 @@ from mobius_tui.launch.health import ask_health, worker_address
 from mobius_tui.logs import JsonLog
 from mobius_tui.notifications.items import list_items
 from mobius_tui.notifications.outbox import outbox_state, wait_sent
+from mobius_tui.operations.options import default_options
 from mobius_tui.store.alerts import AlertRow, acknowledge_alert, list_alerts, write_alert
 from mobius_tui.store.database import open_database, writing
+from mobius_tui.store.jobs import add_job
 from mobius_tui.store.metrics import keep_batch, keep_sample, read_figures
 from mobius_tui.store.watches import TickRow, WatchRow, write_tick, write_watch
 from mobius_tui.system import clock
@@ -292,3 +294,17 @@ def test_rows_of_other_versions_are_left_alone(noted):
     assert alerts.raised() == []
     assert query(ws, "SELECT raised FROM alerts WHERE name = 'odd'") == [(1,)]
     assert web.got == []
+
+
+def test_a_failed_job_of_the_worker_is_told_once(tmp_path, receiver, start_worker):
+    web = receiver()
+    ws = make_workspace(tmp_path / "ws", 3, f'[notify.devops]\nurl = "{web.url}"')
+    ws.catalogue.write_text("[]")
+    with closing(open_database(ws.database)) as connection:
+        job = add_job(connection, "migrate", default_options(ws).to_json(), "ann")
+    start_worker(ws)
+    until(lambda: web.got, "the failure is told")
+    (body,) = web.got
+    assert (body["kind"], body["audience"], body["run"]) == ("failed verb", "devops", job.run_id)
+    assert body["verdict"]["exit_code"] == 1
+    assert body["sentence"]

@@ -18,9 +18,13 @@ from worker_process import value as one
 
 from mobius_tui.operations.backup import backup_now
 from mobius_tui.recovery.history import note_act
+from mobius_tui.store.alerts import AlertRow, write_alert
 from mobius_tui.store.database import open_database
 from mobius_tui.store.images import KnownFile, keep_files
+from mobius_tui.store.jobs import add_job
 from mobius_tui.store.metrics import keep_batch, list_samples
+from mobius_tui.store.pairs import Pair, keep_pairs
+from mobius_tui.store.watches import TickRow, WatchRow, write_tick, write_watch
 from mobius_tui.system import clock
 from mobius_tui.worker import metrics as worker_metrics
 from mobius_tui.worker.health import Check, HealthChecks
@@ -265,3 +269,63 @@ def test_a_worker_keeps_samples_of_its_work_and_of_itself(
     assert (kept["measured"], kept["failed"], kept["images"], kept["duplicates"]) == (6, 0, 6, 0)
     assert (kept["memory_bytes"] or 0) > 10_000_000
     assert kept["cpu_share"] is not None and kept["cpu_share"] >= 0
+
+
+TABLES = ("jobs", "images", "fingerprints", "pairs", "batches", "watches", "watch_ticks", "alerts", "totals")
+ODD = ("'text'", "x'ff00'", "NULL", "-1", "9e999")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_whatever_stands_in_a_row_is_told_or_left_out(ws: Workspace, table: str) -> None:
+    fill(ws)
+    connection = open_database(ws.database)
+    ticks = Ticks()
+    metrics = metrics_of(ws, ticks, HealthChecks(ws, "w", monotonic=Ticks()))  # looked at once
+    columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")]
+    rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+    assert rows
+    for column in columns:
+        for odd in ODD:
+            try:
+                connection.execute(f"UPDATE {table} SET {column} = {odd}")
+            except sqlite3.Error:
+                continue
+            ticks.now += 60
+            json.dumps(metrics.json(), allow_nan=False)
+            assert samples(metrics.text())
+            connection.execute(f"DELETE FROM {table}")
+            marks = ", ".join("?" * len(columns))
+            connection.executemany(f"INSERT INTO {table} VALUES({marks})", [tuple(row) for row in rows])
+    ticks.now += 60
+    assert metrics.json()["samples"] == 1
+    connection.close()
+
+
+def fill(ws: Workspace) -> None:
+    """A row in each table."""
+    now = clock.now()
+    connection = open_database(ws.database)
+    keep_batch(connection, "r", [1.0], failed=0, low=0, size=1)
+    keep_files(connection, [KnownFile("/a.png", 9, 5, 1, b"a" * 32)])
+    add_job(connection, "migrate", {}, "ann")
+    connection.execute("UPDATE jobs SET state = 'done', finished_at = 5, total = 3")
+    keep_pairs(connection, [Pair("1", b"a" * 32, b"b" * 32, "a", "b", 3, 0.5, "auto")], "r")
+    connection.execute(
+        "INSERT INTO fingerprints VALUES(?, 'exact', 'd', 'ok', x'00', 0.5, NULL, NULL, NULL, '', 8, 8, 9, 'PNG')",
+        (b"a" * 32,),
+    )
+    write_alert(connection, AlertRow("queue", "info", "qa", True, 1.0, 2.0, "s", now))
+    write_watch(
+        connection, WatchRow("w", "", "running", "", "a", "", True, {"interval_s": 60}, now, now + 60, None, "")
+    )
+    write_tick(connection, "w", TickRow(1, now, 1.0, "pass", {}, [{"rule": "p95", "verdict": "pass"}]))
+    connection.close()
+
+
+def test_only_the_worker_pays_for_the_libraries_behind_it() -> None:
+    code = (
+        "import sys, mobius_tui.cli.app, mobius_tui.cli.verbs.status, mobius_tui.operations.migrate;"
+        "import mobius_tui.console.app;"
+        "sys.exit(bool({'prometheus_client', 'psutil'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

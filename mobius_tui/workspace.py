@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,13 +197,18 @@ def init_workspace(root: Path, settings: Settings | None = None) -> list[Path]:
         if _make_folder(folder):
             created.append(folder)
             if name != "library":
-                (folder / "README.md").write_text(purpose + "\n", encoding="utf-8")
+                with open(folder / "README.md", "x", encoding="utf-8", opener=_for_others_to_read) as file:
+                    file.write(purpose + "\n")
     if _make_folder(ws.state, mode=0o700):
         created.append(ws.state)
     return created
 
 
-def _make_folder(folder: Path, mode: int = 0o777) -> bool:
+def _for_others_to_read(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o644)
+
+
+def _make_folder(folder: Path, mode: int = 0o755) -> bool:
     """Whether the folder had to be made."""
     if folder.is_dir():
         return False

@@ -15,7 +15,7 @@ from mobius_tui.guard.telling import Telling
 from mobius_tui.notifications.message import Audience, Severity
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.backups import pin
-from mobius_tui.recovery.history import note_act, read_history
+from mobius_tui.recovery.history import HISTORY_NAME, note_act, read_history
 from mobius_tui.rollback.publications import read_acts
 from mobius_tui.system import clock
 from mobius_tui.text import visible
@@ -96,6 +96,15 @@ def pin_way_back(ws: Workspace, keeper: Keeper, way: str) -> str:
             )
             keeper.note("pin", backup=name)
     return name
+
+
+def history_stamp(ws: Workspace) -> tuple[int, int]:
+    """What changes when the history does."""
+    try:
+        status = (ws.state / HISTORY_NAME).stat()
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 def superseded_by(ws: Workspace, keeper: Keeper) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobius_tui.errors import EnvironmentFailed, Held, MobiusError
+from mobius_tui.errors import BadInput, EnvironmentFailed, Held, MobiusError
 from mobius_tui.guard.model import Plan
 from mobius_tui.guard.records import State, Story, story_of
 from mobius_tui.guard.timing import BootClock, Clock
@@ -20,7 +20,10 @@ from mobius_tui.system.processes import is_alive, process_token
 from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
 
-_TICK_BYTES = 6 * 1024
+MOST_TICKS = 10_000
+"""Measurements of a watch at most: its journal is read whole."""
+
+_TICK_BYTES = 5 * 1024
 _MOST_RESERVED = 16 * 1024 * 1024
 _LOST_S = 60.0
 _ORDER = {"rolling back": 0, "running": 1, "undecided": 2, "planned": 3}
@@ -67,11 +70,16 @@ def plan_watch(ws: Workspace, plan: Plan) -> Path:
         Its journal.
 
     Raises:
+        BadInput: It would be measured too often.
         FileExistsError: There is a watch of this run id.
         EnvironmentFailed: It cannot be written.
         OutOfResource: There is no room for it.
     """
     folder = ws.state / WATCHES
+    if plan.duration_s > plan.interval_s * MOST_TICKS:
+        asked = f"{human_seconds(plan.duration_s)} every {human_seconds(plan.interval_s)}"
+        fix = f"measure less often, or watch shorter: {MOST_TICKS:,} at most"
+        raise BadInput(f"a watch of {asked} has too many measurements", fix=fix)
     try:
         facts = {"plan": plan.to_json(), "who": plan.who, "reason": plan.reason, "token": process_token()}
         journal = Journal.create(folder, plan.run, kind="watch", **facts)

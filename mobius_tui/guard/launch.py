@@ -14,6 +14,8 @@ from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch, 
 from mobius_tui.guard.model import Plan
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
+from mobius_tui.notifications.message import Notification
+from mobius_tui.notifications.outbox import notify
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.journal import Journal
@@ -46,6 +48,8 @@ _started: set[int] = set()
 # guards that this process started: collected when they have ended, so that no zombie stays
 
 _PAUSE_S = 5.0
+_FORGOTTEN_S = 3600.0
+_PAGED_START = 5
 _UNBEGUN_S = 60.0
 _LOOK_S = 0.05
 _OUTPUT_BYTES = 1_000_000
@@ -241,12 +245,24 @@ def _started_again(ws: Workspace, environ: Mapping[str, str], env_name: str | No
             return ""
         with contextlib.suppress(OSError, MobiusError):
             write_atomic(ws.state / STARTS, [json.dumps([*starts[-50:], now]).encode()])
+        if len(starts) + 1 == _PAGED_START:
+            _page(ws, last_words(ws.logs / OUTPUT, 0))
         pid, _ = _start(ws, environ, env_name, ws.logs / OUTPUT)
         _started.add(pid)
     finally:
         one.release()
     again = f", start {len(starts) + 1} in a row without a measurement" if starts else ""
     return f"the guard of a watch was dead: it is started again{again}"
+
+
+def _page(ws: Workspace, words: str) -> None:
+    """Tell people that nobody guards the watch."""
+    watch = open_watch(ws)
+    run = "" if watch is None else watch.run
+    said = f"it was started {_PAGED_START - 1} times and came to no measurement: {words or 'it said nothing'}"
+    title, place = "the guard does not come up", ws.settings.environment
+    told = Notification("alert", "critical", "sre", title, said, run, place, key=f"{run}/guard starts")
+    notify(ws, told)
 
 
 def pause_after(starts: int) -> float:
@@ -257,12 +273,13 @@ def pause_after(starts: int) -> float:
 
 
 def starts_in_vain(ws: Workspace) -> list[float]:
-    """When the guard was started since it last came to a measurement, seconds since the epoch."""
+    """When the guard was started within an hour since it last came to a measurement, seconds since the epoch."""
     try:
         found = json.loads(read_whole(ws.state / STARTS).data)
     except (OSError, ValueError, RecursionError):
         return []
-    return [float(at) for at in found if isinstance(at, int | float)] if isinstance(found, list) else []
+    since = clock.now() - _FORGOTTEN_S
+    return [float(at) for at in found if isinstance(at, int | float) and at > since] if isinstance(found, list) else []
 
 
 def forget_starts(ws: Workspace) -> None:

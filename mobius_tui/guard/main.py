@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +23,7 @@ from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import Measurement
 from mobius_tui.guard.telling import Telling
 from mobius_tui.guard.timing import BootClock
-from mobius_tui.guard.watch import Surroundings, run_watch
+from mobius_tui.guard.watch import Leaving, Surroundings, run_watch
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.logs import SERVICE_LOG, JsonLog
 from mobius_tui.notifications.outbox import notify
@@ -146,7 +147,7 @@ def _guard(
     around = Surroundings(
         clock=clock,
         sleep=lambda seconds: _sleep(seconds, wish),
-        collector=_Alive(ws, collector),
+        collector=_Alive(ws, collector, wish),
         back=GoingBack(ws, environ, env_name, lambda text: telling.say("info", "rollback", text)),
         notify=notify,
         ping=lambda: ping(ws.settings.dead_man_url) if ws.settings.dead_man_url else "",
@@ -160,18 +161,29 @@ def _guard(
 
 
 class _Alive:
-    """The collector; its first measurement shows that this start came to something."""
+    """The collector in a thread of its own, so that a wish to end is heard at once.
 
-    def __init__(self, ws: Workspace, collector: Collector) -> None:
-        self._ws, self._collector, self._first = ws, collector, True
+    Its first measurement shows that this start came to something.
+    """
+
+    def __init__(self, ws: Workspace, collector: Collector, wish: _Wish) -> None:
+        self._ws, self._collector, self._wish, self._first = ws, collector, wish, True
 
     def measure(self, number: int, elapsed_s: float, merged: int = 1) -> Measurement:
         """Collect everything once."""
-        found = self._collector.measure(number, elapsed_s, merged)
+        found: list[Measurement] = []
+        thread = threading.Thread(
+            target=lambda: found.append(self._collector.measure(number, elapsed_s, merged)), name="measure", daemon=True
+        )
+        thread.start()
+        while thread.is_alive():
+            thread.join(_SLICE_S)
+            if self._wish.reason:
+                raise Leaving(self._wish.reason)
         if self._first:
             forget_starts(self._ws)
         self._first = False
-        return found
+        return found[0]
 
 
 def _gone(ws: Workspace, lock: FileLock) -> str:

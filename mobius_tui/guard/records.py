@@ -191,6 +191,11 @@ def rule_from(data: object) -> RuleRow:
     return _from(RuleRow("health", "no data"), data)
 
 
+def kept_measurement(measurement: Measurement) -> dict[str, Any]:
+    """A measurement as the journal keeps it: durations to a microsecond."""
+    return {**measurement.to_json(), "durations_ms": [round(each, 3) for each in measurement.durations_ms]}
+
+
 def kept_rules(rows: Sequence[RuleRow]) -> list[dict[str, Any]]:
     """Rule rows as the journal keeps them: their trends stand in the measurements before."""
     return [{name: value for name, value in row.to_json().items() if name != "trend"} for row in rows]

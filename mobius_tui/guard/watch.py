@@ -9,13 +9,13 @@ from traceback import format_exception
 from typing import Protocol
 
 from mobius_tui.guard.canary import watch_canary
-from mobius_tui.guard.ending import decide, finish, pin_way_back, superseded_by
+from mobius_tui.guard.ending import decide, finish, history_stamp, pin_way_back, superseded_by
 from mobius_tui.guard.going_back import Intent
 from mobius_tui.guard.granting import answer
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import Measurement, Outcome, Plan, RuleRow
-from mobius_tui.guard.records import Story, kept_rules
+from mobius_tui.guard.records import Story, kept_measurement, kept_rules
 from mobius_tui.guard.rows import tick_row, watch_row
 from mobius_tui.guard.rules import judge
 from mobius_tui.guard.telling import Telling, names_of, whole_verdict
@@ -37,6 +37,10 @@ PAGES_EVERY = 60
 
 _TROUBLE_PAUSE_S = 1.0
 _LEAST_S = 0.005
+
+
+class Leaving(BaseException):
+    """This process was asked to end while it measured: nothing swallows it."""
 
 
 class Back(Protocol):
@@ -107,7 +111,11 @@ def run_watch(ws: Workspace, keeper: Keeper, around: Surroundings, mirror: Mirro
         if reason:
             watch.leave(reason)
             return ""
-        around.sleep(watch.attempt())
+        try:
+            around.sleep(watch.attempt())
+        except Leaving as leaving:
+            watch.leave(str(leaving))
+            return ""
     mirror.flush()
     return keeper.story.outcome
 
@@ -132,6 +140,7 @@ class Watch:
         self._troubles: dict[str, str] = {}
         self._pinging: threading.Thread | None = None
         self._unheard = ""
+        self._acts: tuple[int, int] | None = None
 
     @property
     def over(self) -> bool:
@@ -292,7 +301,7 @@ class Watch:
         measurement = self._measured(number, elapsed, number - self._story.last_number)
         rows = judge(self._plan, [*self._story.measurements, measurement])
         verdict = overall(rows)
-        self._keeper.note("tick", measurement=measurement.to_json(), rules=kept_rules(rows), verdict=verdict)
+        self._keeper.note("tick", measurement=kept_measurement(measurement), rules=kept_rules(rows), verdict=verdict)
         self._rows = rows
         self._mirror.tick(self._plan.run, tick_row(measurement, rows))
         level = "debug" if verdict == "pass" else "info"
@@ -393,15 +402,18 @@ class Watch:
 
     def _hold(self) -> None:
         """Without a verdict: keep the way back, page each hour, wait for a person or the next publication."""
-        way = pin_way_back(self._ws, self._keeper, "" if self._story.pinned else self._around.back.way())
-        who, run = superseded_by(self._ws, self._keeper)
-        if who:
-            self._end("undecided", who, f"superseded by {run}")
-            return
+        acts = history_stamp(self._ws)
+        if acts != self._acts:  # a look at the file four times a second, at what it holds only when that changed
+            self._acts = acts
+            who, run = superseded_by(self._ws, self._keeper)
+            if who:
+                self._end("undecided", who, f"superseded by {run}")
+                return
         late = max(0.0, self._elapsed() - self._story.deadline_s)
         page = f"undecided {self._story.last_number} {due_number(late, self._plan.interval_s * PAGES_EVERY)}"
         if page in self._story.paged:
             return
+        way = pin_way_back(self._ws, self._keeper, "" if self._story.pinned else self._around.back.way())
         self._keeper.note("page", about=page)
         reason = visible(str((self._story.over or {}).get("reason") or ""))
         pinned = f"the way back {visible(way)} is kept" if way else "no way back is known"
@@ -471,4 +483,4 @@ class Watch:
         self._mirror.watch(row)
 
 
-__all__ = ["Surroundings", "Watch", "run_watch", "watch_canary"]
+__all__ = ["Leaving", "Surroundings", "Watch", "run_watch", "watch_canary"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from watch_world import PLAN, RUN, FakeClock, World, good, ill
 
-from mobius_tui.errors import Held
+from mobius_tui.errors import BadInput, Held
 from mobius_tui.guard.files import all_open, open_watch, plan_watch, records_of, refuse_during_watch
 from mobius_tui.guard.launch import close_void, forget_starts, heal_guard, pause_after, starts_in_vain
 from mobius_tui.guard.model import Baseline, Plan
@@ -14,6 +14,7 @@ from mobius_tui.guard.records import kept_rules, measurement_from, plan_from, ru
 from mobius_tui.guard.rules import judge
 from mobius_tui.operations.backup import needed_backups
 from mobius_tui.recovery.journal import Journal
+from mobius_tui.system import clock
 from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
 
@@ -160,13 +161,23 @@ def test_the_journal_has_its_room_before_the_disk_is_full(ws: Workspace) -> None
     assert path.stat().st_blocks * 512 >= 60 * 6000
 
 
+def test_a_watch_has_no_more_measurements_than_its_journal_can_hold(ws: Workspace) -> None:
+    with pytest.raises(BadInput, match="too many"):
+        plan_watch(ws, replace(PLAN, duration_s=3601.0, interval_s=0.36))
+    world = World(ws)
+    world.go(601.0)
+    size = len(world.path.read_bytes().rstrip(b"\0"))
+    assert size / 60 * 11_500 < 60_000_000  # with a day more than planned
+
+
 def test_starts_in_vain_are_tried_ever_less_often(ws: Workspace) -> None:
     assert pause_after(0) == 0.0
     pauses = [pause_after(starts) for starts in range(1, 15)]
     assert pauses == sorted(pauses)
     assert pauses[-1] == 600.0
-    (ws.state / "guard.starts").write_text("[1.0, 2.0]")
-    assert starts_in_vain(ws) == [1.0, 2.0]
+    now = clock.now()
+    (ws.state / "guard.starts").write_text(f"[{now - 9999.0}, {now - 2.0}, {now - 1.0}]")
+    assert starts_in_vain(ws) == [now - 2.0, now - 1.0]
     forget_starts(ws)
     assert starts_in_vain(ws) == []
     (ws.state / "guard.starts").write_text("{")

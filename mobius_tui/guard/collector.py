@@ -85,6 +85,7 @@ class Collector:
         self._probes = baseline.probes
         self._next_probe = 0
         self._absent = False
+        self._has_probes = baseline.source == "probes"
         self._totals: tuple[int, int] | None = None
         self._seen: Seen | None = None
         self._looking: threading.Thread | None = None
@@ -161,6 +162,10 @@ class Collector:
             was_absent=self._absent,
             limit_s=self._limits.probe_s,
         )
+        self._has_probes = self._has_probes or run.answered
+        if not self._has_probes and run.no_sample.get("strange"):  # it never understood one: a service without probes
+            run.absent = True
+            run.errors.clear()
         self._absent = run.absent or (self._absent and not run.answered)
         self._next_probe = (self._next_probe + run.begun) % len(self._probes)
         errors += run.errors

@@ -291,6 +291,7 @@ class _Round:
 
     def _puzzle(self, said: str) -> None:
         self._strange = self._strange or said
+        self._over = self._over or (self.was_absent and not self.found.answered)
         self._skip("strange")
 
 

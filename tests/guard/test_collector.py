@@ -280,6 +280,20 @@ def test_bare_rates(watch: Watch, service: ScriptedService) -> None:
     assert (measured.source, measured.samples, measured.failure_rate) == ("rates", 0, 0.2) and not measured.errors
 
 
+@pytest.mark.parametrize("script", [html(), status(400), status(415)])
+def test_a_service_that_never_understood_a_probe_has_none(watch: Watch, service: ScriptedService, script: Any) -> None:
+    service.extract = script
+    measured = watch().measure(1, 0.0)
+    assert measured.source == "rates" and not measured.errors and measured.other["probes"]["strange"]
+    measured = watch(Baseline(source="probes")).measure(1, 0.0)
+    assert measured.source == "none" and rules_of(measured) == {"failures", "p95"}
+    watching = watch()
+    service.extract = hashing()
+    watching.measure(1, 0.0)
+    service.extract = script
+    assert rules_of(watching.measure(2, 0.0)) == {"failures", "p95"}
+
+
 def test_probes_that_come_and_go(watch: Watch, service: ScriptedService) -> None:
     watching = watch()
     service.extract = MISSING

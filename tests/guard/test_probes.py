@@ -133,6 +133,12 @@ def test_a_service_without_probes(service: ScriptedService, script: Any, was_abs
     assert asked <= service.counts[EXTRACT] <= asked + (not was_absent)
 
 
+def test_one_that_is_not_understood_is_enough_where_there_were_none(service: ScriptedService) -> None:
+    service.extract = html()
+    run = send(service, was_absent=True)
+    assert service.counts[EXTRACT] == 1 and run.no_sample == {"strange": 1} and len(run.errors) == 2
+
+
 def test_a_service_that_has_probes_by_now(service: ScriptedService) -> None:
     run = send(service, was_absent=True)
     assert run.samples == 20 and run.answered and not run.absent

@@ -16,9 +16,7 @@ def exact(failures, samples, rate):
 
 def exact_unchanged(failures, samples, before, samples_before):
     failed = failures + before
-    terms = (
-        comb(samples, k) * comb(samples_before, failed - k) for k in range(failures, min(samples, failed) + 1)
-    )
+    terms = (comb(samples, k) * comb(samples_before, failed - k) for k in range(failures, min(samples, failed) + 1))
     return sum(terms) / comb(samples + samples_before, failed)
 
 

@@ -11,7 +11,7 @@ from mobius_tui.errors import EnvironmentFailed, Held, ProcessingFailed
 from mobius_tui.guard.files import all_open, plan_watch
 from mobius_tui.guard.model import Baseline, Plan
 from mobius_tui.notifications.message import Notification
-from mobius_tui.operations.deploy import guarding
+from mobius_tui.operations.deploy import course, guarding
 from mobius_tui.operations.deploy.preflight import preflight
 from mobius_tui.recovery.atomic import hash_or_absent
 from mobius_tui.recovery.journal import read_journal
@@ -145,3 +145,17 @@ def well() -> Any:
     from deploying import healthy
 
     return healthy()
+
+
+def test_a_watch_without_a_verdict_gives_way(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard still holds the earlier watch when the deploy ends, and comes to the new one after a moment."""
+    paths = [plan_watch(stage.ws, Plan(run=f"watch-20261120T11000{number}Z")) for number in (1, 2)]
+    first, second = sorted(all_open(stage.ws), key=lambda watch: watch.path)
+    found = iter([first, first, second])
+    monkeypatch.setattr(course, "start_guard", lambda *_: next(found))
+    monkeypatch.setattr(course.time, "sleep", lambda _: None)
+    assert course.guard_now(stage.ws, paths[1]) is second
+    monkeypatch.setattr(course, "start_guard", lambda *_: first)
+    monkeypatch.setattr(course, "START_S", 0.0)
+    with pytest.raises(EnvironmentFailed, match=f"still holds {first.run}"):
+        course.guard_now(stage.ws, paths[1])

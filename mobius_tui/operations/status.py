@@ -285,6 +285,10 @@ def _by_open_run(ws: Workspace, digest: str) -> dict[str, object]:
             begin = begin_of(reading)
             swaps = [str(each.get("time", "")) for each in reading.records if each.get("state") == "swapped"]
             swaps += [live_since(reading.records)]
+            of = [each for each in reading.records if each.get("after") == digest and each.get("canary")]
+            if of:
+                told = {"since": str(of[-1].get("time", "")), "act": "canary of a deploy that has not come to its end,"}
+                return {**told, "by": str(begin.get("who", "")), "run_id": run_of(path)}
             if swaps[0] and any(each.get("after") == digest for each in reading.records):
                 return {
                     "since": swaps[0],

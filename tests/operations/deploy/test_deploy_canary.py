@@ -20,6 +20,7 @@ from mobius_tui.operations.backup import backup_now
 from mobius_tui.operations.deploy.canary import canary_of, chosen_of
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.verify import verify_canary
+from mobius_tui.operations.status import LiveCatalogue, live_catalogue
 from mobius_tui.recovery.atomic import hash_or_absent
 from mobius_tui.recovery.backups import list_backups
 from mobius_tui.recovery.history import read_history
@@ -143,6 +144,15 @@ def canary_run(data: bytes) -> dict[str, Any]:
     run = json.loads(data)["dhash_migration"]["run"]
     assert isinstance(run, dict)
     return run
+
+
+def test_status_calls_it_a_canary(stage: Stage) -> None:
+    found: list[LiveCatalogue] = []
+    stage.service.during = lambda: found.append(live_catalogue(stage.ws))
+    stage.deploy(canary=50.0)
+    assert found[0].act.startswith("canary of a deploy") and found[0].since
+    assert (found[0].by, found[0].run_id) == ("anna", RUN)
+    assert live_catalogue(stage.ws).act == "deploy"
 
 
 def test_an_accepted_canary_makes_way_for_everything(stage: Stage) -> None:

@@ -446,3 +446,9 @@ def test_it_needs_the_standard_library_only() -> None:
     code = f"import sys; sys.path.insert(0, {root!r}); import mobius_tui.guard.collector; print('PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-S", "-E", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def test_a_lost_connection_gives_a_service_no_probes(watch: Watch, service: ScriptedService) -> None:
+    watching = watch()
+    for service.extract in (MISSING, reset()):
+        assert watching.measure(1, 0.0).source == "rates"

@@ -26,7 +26,7 @@ from mobius_tui.guard.timing import BootClock
 from mobius_tui.guard.watch import Leaving, Surroundings, run_watch
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.logs import SERVICE_LOG, JsonLog
-from mobius_tui.notifications.outbox import notify
+from mobius_tui.notifications.outbox import notify, step_outbox
 from mobius_tui.notifications.sending import ping
 from mobius_tui.system.identity import login_name
 from mobius_tui.system.locks import FileLock
@@ -146,7 +146,7 @@ def _guard(
     )
     around = Surroundings(
         clock=clock,
-        sleep=lambda seconds: _sleep(seconds, wish),
+        sleep=lambda seconds: pause(ws, seconds, wish),
         collector=_Alive(ws, collector, wish),
         back=GoingBack(ws, environ, env_name, lambda text: telling.say("info", "rollback", text)),
         notify=notify,
@@ -191,6 +191,12 @@ def _gone(ws: Workspace, lock: FileLock) -> str:
     if lock.lost:
         return "its lock file was removed" if ws.root.is_dir() else "the workspace was removed"
     return ""
+
+
+def pause(ws: Workspace, seconds: float, wish: _Wish) -> None:
+    """Between two measurements: send what is due, without waiting for it, and rest; a worker may not be there to."""
+    step_outbox(ws)
+    _sleep(seconds, wish)
 
 
 def _sleep(seconds: float, wish: _Wish) -> None:

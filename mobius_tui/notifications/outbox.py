@@ -145,7 +145,7 @@ def route_of(ws: Workspace, notification: Notification) -> Route | None:
 def step_outbox(ws: Workspace, now: float | None = None, *, wait_s: float = 0.0) -> int:
     """Send what is due: new ones, failed ones again, critical ones that nobody has acknowledged.
 
-    Cheap when nothing is due, and it returns at once when something is. Several processes may do it at once.
+    Cheap when nothing is due, returns at once when something is, never raises. Several processes may do it at once.
 
     Args:
         ws: The workspace.
@@ -155,6 +155,17 @@ def step_outbox(ws: Workspace, now: float | None = None, *, wait_s: float = 0.0)
     Returns:
         How many were due.
     """
+    try:
+        due = _step(ws, now)
+    except Exception as error:  # a full disk, a folder that is gone: whoever steps has other work
+        _log(ws, "error", "outbox", f"the outbox cannot be looked at: {type(error).__name__}: {visible(str(error))}")
+        return 0
+    if wait_s:
+        wait_sent(wait_s)
+    return due
+
+
+def _step(ws: Workspace, now: float | None) -> int:
     at = clock.now() if now is None else now
     if _nothing_since(outbox_of(ws), at):
         return 0
@@ -173,8 +184,6 @@ def step_outbox(ws: Workspace, now: float | None = None, *, wait_s: float = 0.0)
         _glances[outbox_of(ws)] = (before, min(waiting, default=at + GIVE_UP_S), at)
     for name in due:
         _send_soon(ws, name, clock.now if now is None else lambda: at)
-    if wait_s:
-        wait_sent(wait_s)
     return sum(due.values())
 
 

@@ -80,8 +80,7 @@ class Alerts:
         now = self._monotonic()
         if now >= self._outbox_at:
             self._outbox_at = now + OUTBOX_S
-            with contextlib.suppress(OSError, MobiusError):  # a full disk, a state folder that is gone
-                step_outbox(self._ws)
+            step_outbox(self._ws)
         if now >= self._judge_at and (self._thread is None or not self._thread.is_alive()):
             self._judge_at = now + EVERY_S
             self._thread = threading.Thread(target=self._judge_safely, name="alerts", daemon=True)

@@ -393,3 +393,30 @@ def test_outbox_needs_the_standard_library_only(tmp_path):
     done = subprocess.run([sys.executable, "-S", "-E", "-c", code, str(ws.root), "t", "info"], check=False)
     assert done.returncode == 0
     assert json.loads((tmp_path / "got").read_text())["title"] == "t"
+
+
+def test_a_step_never_raises(tmp_path, receiver, monkeypatch):
+    _, ws = served(tmp_path, receiver)
+    sent(ws, told())
+
+    def broken(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(outbox, "list_items", broken)
+    monkeypatch.setattr(outbox, "_glances", {})
+    assert step(ws) == 0
+    assert "the outbox cannot be looked at" in (ws.logs / "service.log").read_text()
+
+
+def test_the_guard_sends_what_is_due_when_no_worker_does(tmp_path, receiver):
+    from types import SimpleNamespace
+
+    from mobius_tui.guard.main import pause
+
+    web, ws = served(tmp_path, receiver)
+    number = sent(ws, told(severity="critical"))
+    (item,) = list_items(ws)
+    items.change_item(ws, item, lambda old: replace(old, next_at=clock.now() - 1))
+    pause(ws, 0.0, SimpleNamespace(reason=""))
+    assert wait_sent(WAIT_S)
+    assert [(body["id"], body["repeat"]) for body in web.got] == [(number, 0), (number, 1)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobius_tui.errors import BadInput, EnvironmentFailed
-from mobius_tui.guard.collector import take_baseline
+from mobius_tui.guard.collector import baseline_budget, take_baseline
 from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch, records_of
 from mobius_tui.guard.launch import begin_watch, guard_holder, heal_guard
 from mobius_tui.guard.model import Plan
@@ -26,9 +26,6 @@ from mobius_tui.workspace import Workspace
 
 ANSWER_S = 15.0
 """Seconds to wait for the guard's answer: one that is just measuring answers afterwards."""
-
-BASELINE_S = 30.0
-"""Seconds that the baseline of a watch started by hand may take, about."""
 
 _FREE_NAMES = 100
 
@@ -102,7 +99,7 @@ def start_watch(
     if not (options.base_url or ws.settings.base_url):
         ensure_worker(ws, environ, env_name, reason="watch")
         _wait_for_answer(ws)
-    baseline = take_baseline(ws, plan.base_url, budget_s=BASELINE_S)
+    baseline = take_baseline(ws, plan.base_url, budget_s=baseline_budget(plan.duration_s))
     for number in range(_FREE_NAMES):
         run = f"watch-{clock.stamp(clock.now() + number)}"
         try:

@@ -231,6 +231,33 @@ def test_others_write_on_top_of_the_canary(stage: Stage) -> None:
     assert back is not None and titles(back.backup.path.read_bytes())[-1] == "theirs"
 
 
+def test_others_write_on_top_in_the_last_moment(stage: Stage) -> None:
+    """After the canary has passed and before the swap: the compare-and-swap sees it."""
+    written = iter(["theirs"])
+
+    def write() -> None:
+        for title in written:
+            stage.ws.catalogue.write_bytes(add(stage.live, title))
+
+    stage.heard.at["swap"] = write
+    summary = stage.deploy(canary=50.0)
+    assert summary.rounds == 2 and len(stage.service.canaries) == 1
+    assert "theirs" in titles(stage.live) and with_dhash(stage.live) == 6
+    stage.at_rest()
+    assert all(with_dhash(backup.path.read_bytes()) == 0 for backup in list_backups(stage.ws.backups))
+
+
+def test_a_canary_that_takes_too_long_goes_back(stage: Stage) -> None:
+    def slow() -> None:
+        stage.clock.now += 10_000
+
+    stage.service.during = slow
+    with pytest.raises(TimeLimit, match="canary took longer") as failed:
+        stage.deploy(canary=50.0)
+    assert "canary_seconds" in failed.value.fix and stage.live == stage.old
+    stage.at_rest()
+
+
 def test_others_put_the_old_one_back_over_the_canary(stage: Stage) -> None:
     """Then it was not live: it is watched again, from what they wrote."""
     written = iter([add(stage.old, "theirs")])

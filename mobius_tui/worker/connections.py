@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal
 
@@ -28,7 +29,11 @@ LINE_BYTES: Final = 4096
 HEADERS: Final = 64
 """Headers at most."""
 
+GRACE_S: Final = 0.05
+"""Seconds that each has to ask, or to read its answer, before it may have to make room."""
+
 _LINGER_S = 0.5
+_PAUSE_S = 0.01
 
 Stage = Literal["waiting", "working", "answered"]
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
@@ -39,11 +44,13 @@ class Connection(RequestHandler):
 
     Attributes:
         stage: ``waiting`` for the headers, ``working`` on the answer, or ``answered``.
+        since: When it came, or got its answer, by the loop's clock.
     """
 
     def __init__(self, doors: Doors, loop: asyncio.AbstractEventLoop, **limits: Any) -> None:
         super().__init__(doors, loop=loop, **limits)
         self.stage: Stage = "waiting"
+        self.since = loop.time()
         self._doors = doors
         self._most = REQUEST_BYTES
         self._received = 0
@@ -61,7 +68,7 @@ class Connection(RequestHandler):
 
     def answered(self) -> None:
         """Begin the time in which the answer must have been read."""
-        self.stage = "answered"
+        self.stage, self.since = "answered", self._doors.loop.time()
         self._stop_timer()
         if not self._ended:
             self._timer = self._doors.loop.call_later(self._doors.connection_s, self.abort)
@@ -72,12 +79,6 @@ class Connection(RequestHandler):
         transport = self.transport  # None before it is there, and once it is over
         if transport is not None:
             transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called by asyncio."""
-        super().connection_made(transport)
-        if self._ended:  # its place went to another one before it had begun
-            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Called by asyncio."""
@@ -137,8 +138,6 @@ class Doors(Server):
 
     def __call__(self) -> RequestHandler:
         """The protocol of a connection that has come; called by asyncio."""
-        if len(self._open) >= self._most:
-            self._make_room()
         came = Connection(
             self,
             self.loop,
@@ -151,23 +150,33 @@ class Doors(Server):
             lingering_time=_LINGER_S,
             auto_decompress=False,
         )
-        if len(self._open) < self._most:
-            self._open[came] = None
-        else:
-            came.abort()
+        self._open[came] = None
         return came
+
+    async def admit(self, bound: socket.socket) -> None:
+        """Take connections as they come and as there is room, until cancelled; the system holds the others."""
+        while True:
+            while len(self._open) >= self._most and not self._make_room():
+                await asyncio.sleep(_PAUSE_S)
+            try:
+                came, _ = await self.loop.sock_accept(bound)
+                await self.loop.connect_accepted_socket(self, came)
+            except OSError:  # no descriptor is left, or it has gone already
+                await asyncio.sleep(_PAUSE_S)
 
     def left(self, connection: Connection) -> None:
         """A connection is over."""
         self._open.pop(connection, None)
 
-    def _make_room(self) -> None:
-        """End the oldest that has not asked yet, or else the oldest that has its answer."""
+    def _make_room(self) -> bool:
+        """End the oldest that has not asked yet, or else the oldest that has its answer; whether there was one."""
+        now = self.loop.time()
         for stage in ("waiting", "answered"):
             for connection in self._open:
-                if connection.stage == stage:
+                if connection.stage == stage and now - connection.since > GRACE_S:
                     connection.abort()
-                    return
+                    return True
+        return False
 
 
 def response(status: int, body: object, kind: str = "", headers: dict[str, str] | None = None) -> Response:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from mobius_tui.worker.connections import Doors
 
-BACKLOG: Final = 256
+BACKLOG: Final = 512
 """Connections that the system holds until they are looked at."""
 
 RETRY_S: Final = (10.0, 20.0, 40.0, 60.0)
@@ -143,7 +143,7 @@ class HttpServer:
         gate = self._endpoints.gate
         gate.loopback = is_loopback(bound.getsockname()[0])
         gate.read_key()
-        listener = await self._loop.create_server(doors, sock=bound, backlog=BACKLOG)
+        admitting = asyncio.create_task(doors.admit(bound))
         self.url, self.problem = _url_of(bound), ""
         self._log.write("info", "http", "listening", f"answering on {self.url}")
         try:
@@ -153,7 +153,7 @@ class HttpServer:
                 gate.read_key()
                 self._extractor.rest()
         finally:
-            listener.close()
+            admitting.cancel()
             await doors.shutdown(0.5)
 
     async def _wait(self, seconds: float) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fuzz_http import cases, fuzz
+from fuzz_cases import cases
+from fuzz_http import fuzz
 
 
 @pytest.mark.timeout(600)

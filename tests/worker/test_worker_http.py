@@ -179,8 +179,8 @@ def test_who_asks_nothing_makes_room_for_who_does(serve: Serve, monkeypatch: pyt
     until(lambda: server.connections() == 3, "three connections")
     assert ask(server)[0] in {200, 503}
     assert ended(held[0]), "the oldest had to go"
-    held[1].sendall(b"lth HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert held[1].recv(100).startswith(b"HTTP/1.1 "), "the others had not"
+    held[2].sendall(b"lth HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert held[2].recv(100).startswith(b"HTTP/1.1 "), "the youngest had not"
     for raw in held:
         raw.close()
     until(lambda: server.connections() == 0, "they are gone")
@@ -194,7 +194,9 @@ def ended(raw: socket.socket) -> bool:
         return True
 
 
-def test_one_connection_too_many_is_closed(serve: Serve, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_connection_too_many_waits_for_a_place(
+    serve: Serve, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(connections, "CONNECTIONS", 3)
     monkeypatch.setattr(endpoints, "CHECKS_S", 3600.0)
     server = serve(Hanging(ws, process_token()))
@@ -204,8 +206,10 @@ def test_one_connection_too_many_is_closed(serve: Serve, ws: Workspace, monkeypa
         raw.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
     until(lambda: working(server) == 3, "three that are being answered")
     with socket.create_connection(("127.0.0.1", port), timeout=30) as fourth:
-        assert ended(fourth)
-    assert working(server) == 3
+        fourth.sendall(b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        held[0].close()
+        assert fourth.recv(100).startswith(b"HTTP/1.1 404 ")
+    assert working(server) == 2
     for raw in held:
         raw.close()
     until(lambda: server.connections() == 0, "they are gone")

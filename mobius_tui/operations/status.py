@@ -13,6 +13,7 @@ from mobius_tui.catalogue.document import Document
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
+from mobius_tui.notifications.outbox import outbox_state
 from mobius_tui.operations.watching import watch_sentence
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
@@ -27,6 +28,7 @@ from mobius_tui.store.snapshot import count_low_confidence
 from mobius_tui.store.worker_row import WorkerRow, read_worker
 from mobius_tui.system import clock
 from mobius_tui.system.locks import Holder, catalogue_lock_path, holder_of
+from mobius_tui.text import counted, visible
 from mobius_tui.workspace import Workspace
 
 COUNTED_BYTES = 64_000_000
@@ -135,6 +137,22 @@ def _cut_off(ws: Workspace) -> list[str]:
     return []
 
 
+def _untold(ws: Workspace) -> list[str]:
+    """What people were to be told and have not heard, or have not acknowledged."""
+    try:
+        state = outbox_state(ws)
+    except (MobiusError, OSError) as error:
+        return [f"the notifications cannot be read: {error}"]
+    said = []
+    if state.failing or state.failed:
+        why = f": {visible(state.problem)}" if state.problem else ""
+        said.append(f"{counted(state.failing + state.failed, 'notification')} not delivered{why}; see `mobius alerts`")
+    if state.unacknowledged:
+        many = counted(len(state.unacknowledged), "critical notification")
+        said.append(f"{many} that nobody has acknowledged: `mobius alerts ack --all`")
+    return said
+
+
 def job_facts(job: Job) -> dict[str, object]:
     """A job as a JSON object: times ISO 8601, ``failure_rate`` left to the reader."""
     facts = asdict(job)
@@ -182,6 +200,7 @@ def read_status(ws: Workspace) -> Status:
         watch = watch_sentence(ws)
     except (MobiusError, OSError) as error:
         warnings.append(f"the watch cannot be read: {error}")
+    warnings += _untold(ws)
     worker = holder_of(ws.worker_lock)
     readable = not os.path.lexists(ws.state) or os.access(ws.state, os.R_OK | os.X_OK)
     active = tuple(job for job in jobs if job.active)

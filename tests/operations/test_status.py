@@ -3,17 +3,22 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import Opened
 
+from mobius_tui.guard.files import plan_watch
+from mobius_tui.guard.model import Plan
+from mobius_tui.notifications.outbox import OutboxState
 from mobius_tui.operations import status
 from mobius_tui.operations.status import read_status
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import JOURNALS, Journal
 from mobius_tui.store.database import open_database
-from mobius_tui.store.jobs import add_job, finish_job, update_job
+from mobius_tui.store.jobs import Job, add_job, finish_job, update_job
 from mobius_tui.system.locks import FileLock
 from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
@@ -162,3 +167,21 @@ def test_an_unreadable_catalogue_is_told(ws: Workspace) -> None:
         ws.catalogue.unlink()
     (ws.root / "library.json").write_text("{}")
     ws.catalogue  # noqa: B018 - one catalogue is fine
+
+
+def test_a_watch_that_is_on_is_told_and_comes_next(make_workspace: Opened, run: Callable[..., Job]) -> None:
+    ws = make_workspace()
+    run(ws)
+    assert read_status(ws).watch == ""
+    plan_watch(ws, Plan(run="watch-20261120T120000Z", who="anna", duration_s=3600.0, interval_s=60.0))
+    found = read_status(ws)
+    assert "for anna" in found.watch
+    assert "any verb or the worker starts it again" in found.watch
+    assert found.next_steps[0][0] == "mobius watch"
+
+
+def test_what_nobody_was_told_is_a_warning(make_workspace: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = make_workspace()
+    assert not read_status(ws).warnings
+    monkeypatch.setattr(status, "outbox_state", lambda _: OutboxState(failing=2, problem="no\x1b[31m answer"))
+    assert read_status(ws).warnings == ("2 notifications not delivered: no\\x1b[31m answer; see `mobius alerts`",)

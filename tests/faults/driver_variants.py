@@ -126,7 +126,7 @@ def trusting_recovery():
         return intent_of
 
     def believing(_):
-        def judge(intent, live, staged, *, carries_run, broken=False):
+        def judge(intent, live, staged, **_):
             if intent.proven:
                 return "finish"
             return "swap back" if noted["swapped"] else "discard"

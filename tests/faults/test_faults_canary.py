@@ -39,7 +39,7 @@ def test_killed_while_a_canary_is_live(bench):
     """Every eighth call, others with another seed; `make faults` tries all of the whole deploy."""
     figures = first_kills(bench, CANARY, SEED % EVERY, EVERY, chosen=from_the_canary)
     assert not figures.failures, f"FAULT_SEED={SEED}\n{report(figures)}"
-    assert figures.points >= 20
+    assert figures.points >= 12
     assert set(figures.states) <= {"old", "new"}
 
 

@@ -89,8 +89,8 @@ def limit_of(plan: Plan, source: Source, baseline: float | None, fixed: float, u
         return Limit(fixed, None, False, f"{unit(fixed)} (fixed: the baseline was measured in another way)")
     if baseline == 0:
         return Limit(fixed, baseline, False, f"{unit(fixed)} (fixed: the baseline is 0)")
-    if TIMES_BASELINE * baseline < fixed:
-        relative = TIMES_BASELINE * baseline
+    relative = round(TIMES_BASELINE * baseline, 12)  # 3 x 10.1 is 30.3 and no less: exactly at the limit is not over it
+    if relative < fixed:
         return Limit(relative, baseline, True, f"{unit(relative)} ({TIMES_BASELINE:g}x baseline {unit(baseline)})")
     return Limit(fixed, baseline, False, f"{unit(fixed)} (fixed; baseline {unit(baseline)})")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 from mobius_tui.guard.limits import CATALOGUE_LIMIT, HEALTH_LIMIT, TOLD_NEEDED
 from mobius_tui.guard.model import RULES, Outcome, Plan, RuleName, RuleRow, Verdict
@@ -11,6 +12,13 @@ from mobius_tui.guard.model import RULES, Outcome, Plan, RuleName, RuleRow, Verd
 _WORST: tuple[Verdict, ...] = ("fail", "collector error", "no data", "pass")
 _EVERY_TIME: tuple[RuleName, ...] = ("health", "catalogue")
 _IN_THE_END: tuple[RuleName, ...] = ("failures", "p95", "queue")
+_RATES: tuple[RuleName, ...] = ("failures", "p95")
+
+OVER_AT_END: Final = 3
+"""So many latest measurements with a rate over its limit, each explained by chance, are not accepted as chance."""
+
+OVER_TOLD: Final = 1
+"""The same where the service tells its rate, which is one of 15 minutes already."""
 
 
 def overall(rows: Sequence[RuleRow]) -> Verdict:
@@ -98,6 +106,7 @@ def decide_end(
     reasons = [
         *_failed(history, numbers, answered),
         *_not_good_now(history[-1], fell_due - numbers[-1]),
+        *_over_now(history),
         *_seldom(history, fell_due),
         *_never_judged(history, numbers, fell_due),
     ]
@@ -135,22 +144,38 @@ def _not_good_now(rows: tuple[RuleRow, ...], missed: int) -> list[str]:
     return reasons
 
 
+def _over_now(history: Sequence[tuple[RuleRow, ...]]) -> list[str]:
+    """A rate that is over its limit again and again to the end is not accepted because each could be an accident."""
+    reasons = []
+    for rule in _RATES:
+        rows = [row for each in history for row in each if row.rule == rule and row.verdict in {"pass", "fail"}]
+        enough = OVER_TOLD if rows and rows[-1].needed == TOLD_NEEDED else OVER_AT_END
+        last = rows[-enough:]
+        if len(last) == enough and all(row.verdict == "pass" and (row.margin or 0.0) < 0 for row in last):
+            when = "measurement" if enough == 1 else f"{enough} measurements"
+            reasons.append(f"{rule} was over its limit at the last {when} ({last[-1].sentence})")
+    return reasons
+
+
 def _seldom(history: Sequence[tuple[RuleRow, ...]], due: int) -> list[str]:
     reasons = []
     for rule in _EVERY_TIME:
-        had = sum(row.verdict in {"pass", "fail"} for rows in history for row in rows if row.rule == rule)
-        if had * 2 < due:
-            reasons.append(f"{rule} had data at {had:,} of {due:,} measurements, half of them are needed")
+        looks = [row for rows in history for row in rows if row.rule == rule and row.verdict in {"pass", "fail"}]
+        good = sum(not row.value for row in looks)
+        if len(looks) * 2 < due:
+            reasons.append(f"{rule} had data at {len(looks):,} of {due:,} measurements, half of them are needed")
+        elif good * 2 < due:
+            reasons.append(f"{rule} was good at {good:,} of {due:,} measurements, half of them are needed")
     return reasons
 
 
 def _never_judged(history: Sequence[tuple[RuleRow, ...]], numbers: Sequence[int], due: int) -> list[str]:
-    late = [rows for number, rows in zip(numbers, history, strict=True) if number * 2 > due]
+    late = [rows for number, rows in zip(numbers, history, strict=True) if number * 4 > due * 3]
     reasons = []
     for rule in _IN_THE_END:
         if not any(row.could_fire for rows in late for row in rows if row.rule == rule):
             why = next((row.sentence for row in history[-1] if row.rule == rule), "")
-            reasons.append(f"{rule} could not have fired in the second half{f' ({why})' if why else ''}")
+            reasons.append(f"{rule} could not have fired in the last quarter{f' ({why})' if why else ''}")
     return reasons
 
 

@@ -119,11 +119,29 @@ def test_health_and_catalogue_need_data_at_half_of_what_fell_due(rule, silent, o
 
 
 @pytest.mark.parametrize("rule", ["failures", "p95", "queue"])
-def test_the_other_rules_must_have_been_able_to_fire_in_the_second_half(rule):
+def test_the_other_rules_must_have_been_able_to_fire_in_the_last_quarter(rule):
     assert end([rows(**{rule: SILENT})] * 9 + [GOOD])[0] == "accepted"
-    assert end([GOOD] * 6 + [rows(**{rule: SILENT})] * 4)[0] == "accepted"
-    outcome, reason = end([GOOD] * 5 + [rows(**{rule: SILENT})] * 5)
+    assert end([GOOD] * 8 + [rows(**{rule: SILENT})] * 2)[0] == "accepted"
+    outcome, reason = end([GOOD] * 7 + [rows(**{rule: SILENT})] * 3)
     assert outcome == "undecided" and f"{rule} could not have fired" in reason and "(nothing)" in reason
+
+
+@pytest.mark.parametrize("rule", ["health", "catalogue"])
+@pytest.mark.parametrize(("bad", "outcome"), [(5, "accepted"), (6, "undecided")])
+def test_health_and_catalogue_must_have_been_good_at_half_of_what_fell_due(rule, bad, outcome):
+    assert end([rows(**{rule: {"value": 1.0}})] * bad + [GOOD] * (10 - bad))[0] == outcome
+
+
+@pytest.mark.parametrize("rule", ["failures", "p95"])
+@pytest.mark.parametrize(("needed", "enough"), [(100, 3), (3, 1)])
+def test_a_rate_that_stays_over_its_limit_to_the_end_is_not_accepted_as_an_accident(rule, needed, enough):
+    over = rows(**{rule: {"value": 3.1, "margin": -0.03, "needed": needed}})
+    assert end([GOOD] * (11 - enough) + [over] * (enough - 1))[0] == "accepted"
+    outcome, reason = end([GOOD] * (10 - enough) + [over] * enough)
+    assert outcome == "undecided" and f"{rule} was over its limit at the last" in reason
+    assert end([over] * 9 + [GOOD])[0] == "accepted"
+    silent = rows(**{rule: SILENT})
+    assert end([GOOD] * (9 - enough) + [over] * enough + [silent])[0] == "undecided"
 
 
 def test_measurements_that_were_missed_count_as_due():

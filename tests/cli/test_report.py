@@ -24,6 +24,12 @@ from mobius_tui.store.events import Event
 SECRET = "s3cr3t-of-the-house"
 
 
+_SAMPLE = (
+    "INSERT INTO samples(at, average_ms, p95_ms, failure_rate, rate_per_hour, queue, images, hashed)"
+    " VALUES(?, 1.5, 2, 0, 10, 3, 4, 5)"
+)
+
+
 def parts(path: Path) -> dict[str, str]:
     """The files of an archive, by their names without the first folder."""
     with tarfile.open(path) as archive:
@@ -159,7 +165,7 @@ def test_service_log_and_samples_are_those_of_its_time(mobius: Mobius, ws: Path)
     (ws / "logs" / "service.log").write_text("\n".join(lines) + "\nno JSON\n")
     with contextlib.closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
         for at in (1577836800, 1577836860, 1577840400):
-            connection.execute("INSERT INTO samples VALUES(?, 1.5, 2, 0, 10, 3, 4, 5)", (at,))
+            connection.execute(_SAMPLE, (at,))
     mobius("report", run, "--workspace", ws, "-o", ws / "out.tgz")
     found = parts(ws / "out.tgz")
     assert found["service.log"].count("at ") == 3, found["service.log"]

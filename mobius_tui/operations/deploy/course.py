@@ -15,7 +15,7 @@ from types import FrameType
 
 from mobius_tui.errors import EnvironmentFailed, MobiusError, TimeLimit
 from mobius_tui.guard.canary import watch_canary
-from mobius_tui.guard.collector import take_baseline
+from mobius_tui.guard.collector import baseline_budget, take_baseline
 from mobius_tui.guard.files import OpenWatch
 from mobius_tui.guard.launch import START_S, start_guard
 from mobius_tui.guard.model import Baseline, Outcome, Plan
@@ -30,9 +30,6 @@ from mobius_tui.settings import Settings
 from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
-
-BASELINE_S = 60.0
-"""So long the service is measured before anything goes live, about."""
 
 GRACE_S = 20.0
 """A step that does not hear that its time is over is interrupted so many seconds later."""
@@ -80,7 +77,9 @@ class Surroundings:
     monotonic: Callable[[], float] = time.monotonic
     ask: Callable[[Workspace], Health] = ask_health
     smoke: Callable[[Workspace], SmokeReport] = lambda ws: run_smoke(ws, quick=False)
-    baseline: Callable[[Workspace], Baseline] = lambda ws: take_baseline(ws, "", budget_s=BASELINE_S)
+    baseline: Callable[[Workspace], Baseline] = lambda ws: take_baseline(
+        ws, "", budget_s=baseline_budget(ws.settings.watch_seconds)
+    )
     watch_canary: Callable[[Workspace, Plan, Callable[..., object], Callable[[], object]], tuple[Outcome, str]] = (
         watch_canary
     )

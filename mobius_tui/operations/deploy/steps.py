@@ -10,9 +10,10 @@ from pathlib import Path
 from mobius_tui.catalogue.document import Document, empty_document, parse
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError, ProcessingFailed
+from mobius_tui.guard.collector import LONGEST_BASELINE_S
 from mobius_tui.operations.backup import backup_now, clean_backups
 from mobius_tui.operations.deploy.canary_step import canary_limit, do_canary
-from mobius_tui.operations.deploy.course import BASELINE_S, Again, Course
+from mobius_tui.operations.deploy.course import Again, Course
 from mobius_tui.operations.deploy.guarding import do_baseline
 from mobius_tui.operations.deploy.holding import bring_back, insist_on_lock, is_canary, looking_at_both
 from mobius_tui.operations.deploy.hooking import do_after_hook, do_before_hook
@@ -273,7 +274,7 @@ STEPS: tuple[Step, ...] = (
         lambda settings, _: settings.migrate_seconds,
     ),
     Step("verify", do_verify, "nothing to undo", None, lambda settings, _: settings.verify_seconds),
-    Step("baseline", do_baseline, "the planned watch is void", None, lambda *_: BASELINE_S + 120),
+    Step("baseline", do_baseline, "the planned watch is void", None, lambda *_: LONGEST_BASELINE_S + 120),
     Step(
         "before hook",
         do_before_hook,

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mobius_tui.console import backup_actions, publish_actions
+from mobius_tui.console import alert_actions, backup_actions, publish_actions, watch_actions
 from mobius_tui.console.asking import Action, Question, StoreCall, typed_in_production
 from mobius_tui.console.lines import outside
 from mobius_tui.console.snapshot import HASHING, Snapshot, pausing, running_job, way_is_free
@@ -23,6 +23,14 @@ from mobius_tui.workspace import Workspace
 
 OF_BACKUPS = (*(action.name for action in backup_actions.ACTIONS), "backup", "rollback")
 """Actions that come first in the footer while pane 1 has the keys."""
+
+OF_WATCH = ("rollback", *(action.name for action in watch_actions.ACTIONS))
+"""Likewise for pane 5."""
+
+OF_ALERTS = tuple(action.name for action in alert_actions.ACTIONS)
+"""Likewise for pane 3."""
+
+_FIRST = {"Backups": OF_BACKUPS, "Watch": OF_WATCH, "Metrics": OF_ALERTS}
 
 
 def able_to_hash(snapshot: Snapshot) -> str | None:
@@ -150,7 +158,9 @@ def _start_worker(ws: Workspace, _: sqlite3.Connection, __: Snapshot) -> str:
     return "the worker was started" if started else "a worker runs already"
 
 
-PANE_KEYS = {"1": "backups", "2": "migration", "3": "metrics", "4": "review", "6": "logs", "7": "jobs"}
+PANE_KEYS = {
+    "1": "backups", "2": "migration", "3": "metrics", "4": "review", "5": "watch", "6": "logs", "7": "jobs",
+}  # fmt: skip
 """The key that jumps to each pane."""
 
 _READING = (
@@ -206,7 +216,9 @@ _WRITING = (
         able_to_start_worker, True, _start_worker, rank=1,
     ),
     *publish_actions.ACTIONS,
+    *watch_actions.ACTIONS,
     *backup_actions.ACTIONS,
+    *alert_actions.ACTIONS,
 )  # fmt: skip
 
 
@@ -224,11 +236,15 @@ def label_of(action: Action, snapshot: Snapshot) -> str:
     job = running_job(snapshot)
     if action.name == "pin" and any(backup.pinned for backup in snapshot.backups if backup.name == snapshot.chosen):
         return "unpin"
+    if action.name == "auto":
+        return watch_actions.auto_label(snapshot)
     return "resume" if action.name == "pause" and job is not None and pausing(job) else action.label
 
 
 def footer_actions(actions: Sequence[Action], snapshot: Snapshot) -> list[Action]:
     """Those that can be done now and have a place in the footer, from the left; those of the pane come first."""
     shown = [action for action in actions if action.rank and action.able(snapshot) is None]
-    first = OF_BACKUPS if snapshot.pane == "Backups" else ()
+    here = snapshot.pane.lower()
+    shown = [action for action in shown if action.leads is None or action.leads(snapshot) != here]
+    first = _FIRST.get(snapshot.pane, ())
     return sorted(shown, key=lambda action: (action.name not in first, action.rank))

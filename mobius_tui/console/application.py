@@ -145,6 +145,8 @@ class ConsoleApp(App[None], inherit_bindings=False):
         why = action.able(snapshot)
         if why is not None:
             self.say(f"{action.label}: not now: {why}", "warn")
+        elif action.leads is not None and action.leads(snapshot):
+            self._main.activate(action.leads(snapshot))
         elif action.plan is not None:
             self._find_out(action, snapshot)
         elif action.question is not None:
@@ -163,7 +165,7 @@ class ConsoleApp(App[None], inherit_bindings=False):
             if not yes:
                 self.say(f"{action.label}: left as it was")
                 return
-            now = replace(self._source.latest, pane=snapshot.pane, chosen=snapshot.chosen)
+            now = replace(self._source.latest, pane=snapshot.pane, chosen=snapshot.chosen, alert=snapshot.alert)
             why = action.able(now)  # much may have happened while the question was open
             if why is not None:
                 self.say(f"{action.label}: not now: {why}", "warn")

@@ -73,6 +73,7 @@ class Action:
         act: What is done without the database; None when something else does it.
         plan: Finds out what would be done, in a thread, and what to ask; None when nothing has to be found out.
         rank: Place in the footer, from the left; 0 keeps it out of there.
+        leads: The pane that the key goes to instead while there is something to see; None when there never is.
     """
 
     keys: tuple[str, ...]
@@ -87,6 +88,7 @@ class Action:
     rank: int = 0
     act: Act | None = None
     plan: Callable[[Workspace, Snapshot], Plan] | None = None
+    leads: Callable[[Snapshot], str] | None = None
 
 
 def typed_in_production(snapshot: Snapshot) -> str:

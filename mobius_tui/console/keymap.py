@@ -89,7 +89,8 @@ def remapped(actions: Sequence[Action], keymap: Mapping[str, str]) -> tuple[Acti
     )
     owners: dict[str, str] = {}
     for action in changed:
-        if (action.question or action.plan) and not (len(action.shown) == 1 and action.shown.isupper()):
+        grave = (action.question or action.plan) and action.leads is None  # what may only lead to a pane is harmless
+        if grave and not (len(action.shown) == 1 and action.shown.isupper()):
             raise BadInput(f"{action.name} needs a capital letter as its key, not {visible(action.shown)!r}")
         for key in action.keys:
             if owners.setdefault(key, action.name) != action.name:

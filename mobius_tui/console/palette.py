@@ -10,7 +10,7 @@ from textual.theme import Theme as TextualTheme
 from mobius_tui.console.glyphs import ASCII, UNICODE, Glyphs
 from mobius_tui.console.themes import Theme
 
-_BOLD = {"strong", "live", "title_active", "production", "bad", "key", "tab_active", "border_active"}
+_BOLD = {"strong", "live", "title_active", "production", "alarm", "bad", "key", "tab_active", "border_active"}
 _REVERSED = {"cursor", "tab_active", "choice_active"}
 
 
@@ -48,6 +48,7 @@ def look_of(theme: Theme, *, ascii_only: bool = False) -> Look:
         "key": (c["key"], background),
         "header": (c["header_foreground"], c["header_background"]),
         "production": (c["production_foreground"], c["production_background"]),
+        "alarm": (c["background"], c["bad"]),
         "cursor": (c["cursor_foreground"], c["cursor_background"]),
         "tab_active": (c["cursor_foreground"], c["cursor_background"]),
         "choice_active": (c["cursor_foreground"], c["cursor_background"]),
@@ -62,6 +63,8 @@ def look_of(theme: Theme, *, ascii_only: bool = False) -> Look:
         if theme.ansi and role == "header":
             style += Style(reverse=True)
         if theme.ansi and role == "production":  # reversed twice with colours, once under NO_COLOR: marked in both
+            style = Style(color=back, bgcolor=front, bold=True, reverse=True)
+        if theme.ansi and role == "alarm":
             style = Style(color=back, bgcolor=front, bold=True, reverse=True)
         styles[role] = style
     return Look(ASCII if ascii_only else UNICODE, styles)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mobius_tui.console.journal import JournalReader
-from mobius_tui.console.snapshot import Snapshot, publication_of
+from mobius_tui.console.snapshot import Snapshot, publication_of, watch_on
 from mobius_tui.errors import MobiusError
 from mobius_tui.recovery.backups import Backup, list_backups
 from mobius_tui.store.database import data_version, database_error, open_for_reading
@@ -39,7 +39,10 @@ ALIVE_S = 1.0
 """So often it is looked at whether the processes of running jobs live: a killed one writes nothing about it."""
 
 COUNT_S = 1.0
-"""While a deploy or rollback runs, the seconds of its step go on at this pace."""
+"""While a deploy or rollback runs, the seconds of its step go on at this pace; so does the last of a watch's time."""
+
+SECONDS_S = 120.0
+"""The time left of a watch is told in seconds from here on, in minutes before."""
 
 BACKUPS_S = 60.0
 """The backups are listed anew at least this often; sooner when their folder changed."""
@@ -85,6 +88,8 @@ class Poller:
         self._version: int | None = None
         self._read_at = 0.0
         self._alive_at: float | None = None
+        self._guard_at: float | None = None
+        self._guard_token = ""
         self._backups_mtime: int | None = None
         self._backups_at = 0.0
         self._journals = JournalReader(ws)
@@ -130,6 +135,7 @@ class Poller:
         found = self._with_store(found, forced=alive != before.worker_alive or bool(gone))
         if gone and found.problem:  # the database cannot tell how they ended
             found = self._interrupted(found, gone)
+        found = self._with_guard(found)
         if alive != before.worker_alive:
             found = replace(found, worker_alive=alive, worker_note="" if alive else found.worker_note)
         if found is before and self._counts_on(found):
@@ -152,10 +158,27 @@ class Poller:
         jobs = tuple(replace(job, state="interrupted") if job.id in gone else job for job in found.store.jobs)
         return replace(found, at=self._now(), store=replace(found.store, jobs=jobs))
 
+    def _with_guard(self, found: Snapshot) -> Snapshot:
+        """Whether the guard of the watch lives: a killed one writes nothing about it."""
+        watch = watch_on(found)
+        token = watch.token if watch is not None else ""
+        due = self._guard_at is None or time.monotonic() - self._guard_at >= ALIVE_S
+        if token != self._guard_token or due:
+            self._guard_at, self._guard_token = time.monotonic(), token
+            alive = bool(token) and is_alive(token)
+            if alive != found.guard_alive:
+                found = replace(found, at=self._now(), guard_alive=alive)
+        return found
+
     def _counts_on(self, found: Snapshot) -> bool:
-        """Whether a step runs whose seconds should be seen going on although nothing is written."""
-        publication = publication_of(found)
-        return publication is not None and publication.state == "running" and self._now() - found.at >= COUNT_S
+        """Whether seconds should be seen going on although nothing is written: of a step, or the last of a watch."""
+        spent = self._now() - found.at
+        publication, watch = publication_of(found), watch_on(found)
+        if publication is not None and publication.state == "running" and spent >= COUNT_S:
+            return True
+        if watch is None:
+            return False
+        return spent >= (COUNT_S if 0 < watch.until_at - found.at <= SECONDS_S else REFRESH_S)
 
     def _with_store(self, found: Snapshot, *, forced: bool) -> Snapshot:
         try:

@@ -12,11 +12,11 @@ import time
 
 from mobius_tui.console.asking import Action, Plan, Question, typed_in_production
 from mobius_tui.console.lines import Line, outside
-from mobius_tui.console.snapshot import HASHING, Snapshot, publication_of, way_is_free
+from mobius_tui.console.snapshot import HASHING, Snapshot, is_canary, publication_of, watch_on, way_is_free
 from mobius_tui.console.views.view import long_time
 from mobius_tui.errors import BadInput, MobiusError, ProcessingFailed
 from mobius_tui.recovery.backups import Backup
-from mobius_tui.text import counted
+from mobius_tui.text import counted, human_seconds
 from mobius_tui.workspace import Workspace
 
 REASON = "from the console"
@@ -68,10 +68,10 @@ def _plan_deploy(ws: Workspace, snapshot: Snapshot) -> Plan:
         said = f"Not now: {', '.join(map(outside, bad))}. `mobius deploy --force` overrides what it may, on record."
         lines += [(), ((said, "bad"),)]
         return Plan("Deploy: preflight", tuple(lines), None)
-    return Plan("Deploy: preflight", tuple(lines), _ask_deploy(snapshot), _start_deploy)
+    return Plan("Deploy: preflight", tuple(lines), _ask_deploy(ws, snapshot), _start_deploy)
 
 
-def _ask_deploy(snapshot: Snapshot) -> Question:
+def _ask_deploy(ws: Workspace, snapshot: Snapshot) -> Question:
     images = snapshot.store.worker.images if snapshot.store and snapshot.store.worker else None
     many = "all images" if images is None else counted(images)
     return Question(
@@ -79,6 +79,7 @@ def _ask_deploy(snapshot: Snapshot) -> Question:
         (
             "Backup, migration into a staged file, verification, swap, smoke tests.",
             "Any failure rolls back. It runs on without this console; C ends and undoes it.",
+            f"A watch of {human_seconds(ws.settings.watch_seconds)} follows, automatic rollback on.",
         ),
         "Start deploy",
         typed_in_production(snapshot),
@@ -150,6 +151,7 @@ def _plan_rollback(ws: Workspace, snapshot: Snapshot) -> Plan:
     def act(ws: Workspace, _: Snapshot) -> str:
         return _roll_back(ws, target.name)
 
+    watch = watch_on(snapshot)
     entries = "" if target.images is None else f", {counted(target.images, 'entry').replace('entrys', 'entries')}"
     question = Question(
         f"Roll {snapshot.environment} back to {outside(target.name)}?",
@@ -158,6 +160,7 @@ def _plan_rollback(ws: Workspace, snapshot: Snapshot) -> Plan:
             how,
             "What is live now is kept as an emergency copy; the worker is restarted.",
             "A deploy or migration under way is stopped first.",
+            *(("It ends the watch that is on.",) if watch is not None and not is_canary(watch) else ()),
         ),
         "Roll back",
         typed_in_production(snapshot),

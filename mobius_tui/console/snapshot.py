@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from mobius_tui.operations.deploy.options import StepState
 from mobius_tui.operations.run_steps import steps_of_job
 from mobius_tui.recovery.backups import Backup
+from mobius_tui.store.alerts import AlertRow
 from mobius_tui.store.jobs import Job
 from mobius_tui.store.snapshot import StoreSnapshot
+from mobius_tui.store.watches import WatchRow
+from mobius_tui.system.clock import clock_text
 from mobius_tui.text import visible
 
 HASHING = ("migrate", "dry-run")
@@ -18,7 +21,10 @@ PUBLISHING = ("deploy", "rollback")
 """Kinds of runs whose steps the deploy view shows."""
 
 JUST_S = 3600.0
-"""Seconds after its end that a deploy or rollback stays in the place of the migration."""
+"""Seconds after its end that a deploy or rollback stays in the place of the migration, and a watch in its pane."""
+
+GRAVEST = ("critical", "warning", "info")
+"""Severities of alerts, the gravest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +76,10 @@ class Snapshot:
         worker_note: Why no worker could be started; empty otherwise.
         read_only: Whether this console writes nothing.
         journal: What the latest journal of a deploy or rollback tells; None when there is none.
+        guard_alive: Whether the process lives that the latest watch's row names as its guard.
         pane: Name of the pane that has the keys; empty when the screen does not say.
         chosen: Name of the backup under the cursor of pane 1; empty when there is none.
+        alert: Name of the alert under the cursor of pane 3; empty when there is none.
     """
 
     at: float
@@ -85,8 +93,10 @@ class Snapshot:
     worker_note: str = ""
     read_only: bool = False
     journal: Publication | None = None
+    guard_alive: bool = False
     pane: str = ""
     chosen: str = ""
+    alert: str = ""
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -172,4 +182,45 @@ def way_is_free(snapshot: Snapshot) -> str | None:
     publication = publication_of(snapshot)
     if publication is not None and publication.state in {"queued", "running"}:
         return f"{publication.kind} of {visible(publication.who)} is {publication.state}"
+    watch = watch_on(snapshot)
+    if watch is not None and not is_canary(watch) and watch.state in {"running", "rolling back"}:
+        if watch.state == "rolling back":
+            return "the watch is rolling back"
+        if watch.until_at > snapshot.at:
+            return f"a watch of {visible(watch.who)} is on until {clock_text(watch.until_at)[:5]} UTC"
     return None
+
+
+def watch_on(snapshot: Snapshot) -> WatchRow | None:
+    """The watch that has not come to its end; None when there is none."""
+    watch = snapshot.store.watch if snapshot.store else None
+    return watch if watch is not None and watch.active else None
+
+
+def watch_shown(snapshot: Snapshot) -> WatchRow | None:
+    """The watch that is on, or that ended within the last hour; None when there is none."""
+    watch = snapshot.store.watch if snapshot.store else None
+    if watch is None or watch.active:
+        return watch
+    return watch if snapshot.at - (watch.ended_at or watch.updated_at) < JUST_S else None
+
+
+def is_canary(watch: WatchRow) -> bool:
+    """Whether it watches a part that a deploy has published, in the deploy's own process."""
+    return watch.plan.get("canary") is True
+
+
+def guard_dead(snapshot: Snapshot) -> bool:
+    """Whether the watch that is on should have a guard and has none."""
+    watch = watch_on(snapshot)
+    return watch is not None and watch.state != "planned" and not snapshot.guard_alive
+
+
+def raised_alerts(snapshot: Snapshot) -> list[AlertRow]:
+    """The alerts that hold now, the gravest first, those that nobody has seen before the others."""
+    rows = [row for row in (snapshot.store.alerts if snapshot.store else ()) if row.raised]
+    return sorted(rows, key=lambda row: (_gravity(row), bool(row.acknowledged_by)))
+
+
+def _gravity(row: AlertRow) -> int:
+    return GRAVEST.index(row.severity) if row.severity in GRAVEST else len(GRAVEST)

@@ -94,7 +94,7 @@ async def test_narrow_shows_one_pane_and_number_keys_jump():
         assert "8,861/12,482" not in screen_text(app)
         await pilot.press("5")
         await pilot.pause()
-        assert "decks/oak/07.png" in screen_text(app)
+        assert "there was no watch yet" in screen_text(app)
         await pilot.press("tab", "tab")
         await pilot.pause()
         assert "dry-run" in screen_text(app)
@@ -105,7 +105,7 @@ async def test_what_the_numbers_say():
     async with app.run_test(size=(160, 48)) as pilot:
         await pilot.pause()
         text = screen_text(app)
-    for part in ("LIVE", "70%", "412/s", "ETA 0:09", "failed 8", "low 14", "exact 233", "waiting 37", "limit 50",
+    for part in ("LIVE", "70%", "412/s", "ETA 0:09", "failed 8", "low 14", "exact 233", "waiting 37", "all clear",
                  "limit 200", "limit 5%", "limit 100", "12 ms", "31 ms", "0.1%", "1.4 M/h", "37 waiting", " 2 bits",
                  "development", "library 12,482", "worker ● working, 2 cores", "12:04 UTC", "pin",
                  "? 11-19", "✗ 11-19"):  # fmt: skip
@@ -117,7 +117,7 @@ async def test_a_number_that_was_not_measured_is_a_dash():
     async with app.run_test(size=(160, 48)) as pilot:
         await pilot.pause()
         text = screen_text(app)
-    assert re.search(r"avg hash +– +limit 50", text)
+    assert re.search(r"avg hash +– +limit 100", text)
     assert "0.0%" not in text
     assert "no migration has run here yet" in text
 

@@ -3,6 +3,15 @@
 import pytest
 from console_states import NOW, console, done, empty, failed, hostile, paused, running, with_job
 from publish_states import deploy_done, deploy_failed, deploy_migrating, deploying, rolling_back
+from watch_states import (
+    alerts_raised,
+    guard_killed,
+    watch_canary,
+    watch_failing,
+    watch_rolled_back,
+    watch_undecided,
+    watching,
+)
 
 NARROW, WIDE = (80, 24), (160, 48)
 
@@ -45,6 +54,20 @@ CASES = {
     "deploy_done_ascii_narrow": (deploy_done, NARROW, (), {"ascii_only": True}),
     "asks_to_cancel_deploy_narrow": (deploying, NARROW, ("C",), {}),
     "rollback_without_database_narrow": (rolling_back, NARROW, (), {}),
+    "watch_narrow": (watching, NARROW, ("5",), {}),
+    "watch_wide": (watching, WIDE, (), {}),
+    "watch_keys_wide": (watching, WIDE, ("5",), {}),
+    "watch_ansi_narrow": (watching, NARROW, ("5",), {"theme": "mobius-ansi"}),
+    "watch_failing_narrow": (watch_failing, NARROW, ("5",), {}),
+    "watch_failing_light_wide": (watch_failing, WIDE, (), {"theme": "mobius-light"}),
+    "watch_asks_to_accept_narrow": (watch_failing, NARROW, ("5", "Y"), {}),
+    "watch_undecided_narrow": (watch_undecided, NARROW, ("5",), {}),
+    "watch_rolled_back_narrow": (watch_rolled_back, NARROW, ("5",), {}),
+    "watch_rolled_back_wide": (watch_rolled_back, WIDE, (), {}),
+    "guard_dead_narrow": (guard_killed, NARROW, ("5",), {}),
+    "canary_wide": (watch_canary, WIDE, (), {}),
+    "alerts_narrow": (alerts_raised, NARROW, ("3",), {}),
+    "alerts_ansi_wide": (alerts_raised, WIDE, (), {"theme": "mobius-ansi"}),
     "tiny": (running, (20, 5), (), {}),
 }  # fmt: skip
 

@@ -97,17 +97,16 @@ def test_the_run_under_way_is_shown_before_later_ones():
 
 
 def test_over_the_limit_is_marked_by_a_sign():
-    snapshot = running(store=store(figures=figures(average=60.0, failed=0.2), waiting=101))
+    snapshot = running(store=store(figures=figures(average=101.0, failed=0.2), waiting=101))
     text = "\n".join(plain(line) for line in METRICS.head(snapshot, 32, 20, UNICODE))
-    assert "! limit 50" in text
+    assert text.count("! limit 100") == 2
     assert "! limit 5%" in text
-    assert "! limit 100" in text
     assert "! limit 200" not in text
     assert "█" in text
 
 
 def test_at_the_limit_is_not_over_it():
-    snapshot = running(store=store(figures=figures(average=50.0), waiting=98, low_confidence=2))
+    snapshot = running(store=store(figures=figures(average=100.0), waiting=98, low_confidence=2))
     text = "\n".join(plain(line) for line in METRICS.head(snapshot, 32, 20, UNICODE))
     assert "!" not in text
 

@@ -13,7 +13,7 @@ from textual.widget import Widget
 
 from mobius_tui.console.asking import Action, Question
 from mobius_tui.console.palette import Look
-from mobius_tui.console.snapshot import Snapshot, shows_publication
+from mobius_tui.console.snapshot import Snapshot, shows_publication, watch_shown
 from mobius_tui.console.views.backups import BACKUPS
 from mobius_tui.console.views.deploy import view_of_publication
 from mobius_tui.console.views.jobs import JOBS
@@ -21,6 +21,7 @@ from mobius_tui.console.views.logs import logs_view, next_level
 from mobius_tui.console.views.metrics import METRICS
 from mobius_tui.console.views.migration import MIGRATION
 from mobius_tui.console.views.review import REVIEW
+from mobius_tui.console.views.watch import RULES_COLUMN, WATCH
 from mobius_tui.console.widgets.ask import AskBar
 from mobius_tui.console.widgets.bars import FooterBar, HeaderBar, NoticeBar, TabBar
 from mobius_tui.console.widgets.pane import Pane
@@ -30,6 +31,9 @@ WIDE_COLUMNS = 120
 
 WIDE_ROWS = 24
 """And from this height on."""
+
+_METRICS, _WATCH = 3, 5
+_UNDER_WATCH = {1, 2, 4}
 
 MOST_FILTER = 100
 """Characters of a filter."""
@@ -53,7 +57,9 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._notice = NoticeBar(look)
         self._footer = FooterBar(look, actions)
         self._ask = AskBar(look)
-        self._panes = [Pane(view, look) for view in (BACKUPS, MIGRATION, METRICS, REVIEW, logs_view(self.level), JOBS)]
+        views = (BACKUPS, MIGRATION, METRICS, REVIEW, WATCH, logs_view(self.level), JOBS)
+        self._panes = [Pane(view, look) for view in views]
+        self._rules = Pane(RULES_COLUMN, look)
         self._active = 1
         self._snapshot: Snapshot | None = None
         self._wide: bool | None = None
@@ -61,7 +67,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """Header, tabs, panes, notice, question, footer."""
-        backups, migration, metrics, review, logs, jobs = self._panes
+        backups, migration, metrics, review, watch, logs, jobs = self._panes
         yield self._header
         yield self._tabs
         with Horizontal(id="body"):
@@ -70,9 +76,11 @@ class MainScreen(Screen[None], inherit_bindings=False):
                     yield backups
                     yield migration
                 yield review
+                yield watch
                 yield logs
             with Vertical(id="right"):
                 yield metrics
+                yield self._rules
                 yield jobs
         yield self._notice
         yield self._ask
@@ -94,11 +102,30 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self.set_class(not self._wide, "narrow")
         self.set_class(height < 8, "tiny")
         for number, pane in enumerate(self._panes):
-            _display(pane, self._wide or number == self._active)
+            self._display_pane(pane, self._in_sight(pane.view.number) if self._wide else number == self._active)
             pane.set_active(number == self._active)
+        self._display_pane(self._rules, self._wide and not self._in_sight(_METRICS))
         for box in self.query("#top, #left, #right").results(Widget):  # none when the console ends before it begins
             _display(box, any(pane.display for pane in self._panes if box in pane.ancestors))
         self._show_tabs()
+
+    def _in_sight(self, number: int) -> bool:
+        """Whether a wide screen shows a pane now.
+
+        The watch has the place of backups, migration and review while it has the keys; while another pane has them,
+        the rules of a watch that is on have the place of the metrics.
+        """
+        active = self.active.view.number
+        if number == _WATCH:
+            return active == _WATCH
+        if number == _METRICS:
+            return active in {_METRICS, _WATCH} or self._snapshot is None or watch_shown(self._snapshot) is None
+        return active != _WATCH or number not in _UNDER_WATCH
+
+    def _display_pane(self, pane: Pane, shown: bool) -> None:
+        if shown and not pane.display and self._snapshot is not None:
+            pane.show(self._snapshot)
+        _display(pane, shown)
 
     def show(self, snapshot: Snapshot, now: float) -> None:
         """Show a snapshot; each part paints only what changed."""
@@ -112,16 +139,19 @@ class MainScreen(Screen[None], inherit_bindings=False):
         self._panes[1].replace_view(view_of_publication(snapshot) if publishing else MIGRATION)
         if publishing != self.has_class("publishing"):
             self.set_class(publishing, "publishing")
-        for pane in self._panes:
+        if self._wide and self._rules.display == self._in_sight(_METRICS):
+            self.lay_out()
+        for pane in (*self._panes, self._rules):
             if pane.display:
                 pane.show(snapshot)
         self._show_footer()
         self._show_tabs()
 
     def situated(self, snapshot: Snapshot) -> Snapshot:
-        """The snapshot with what the person looks at: the pane that has the keys, and the backup under its cursor."""
-        chosen = self._panes[0].item if self.active is self._panes[0] else None
-        return replace(snapshot, pane=self.active.view.name, chosen=chosen.name if chosen is not None else "")
+        """The snapshot with what the person looks at: the pane that has the keys, and what is under its cursor."""
+        under = {pane.view.number: pane.item.name for pane in (self.active,) if pane.view.points and pane.item}
+        chosen, alert = under.get(1, ""), under.get(_METRICS, "")
+        return replace(snapshot, pane=self.active.view.name, chosen=chosen, alert=alert)
 
     def _show_footer(self) -> None:
         if self._snapshot is not None:
@@ -154,7 +184,7 @@ class MainScreen(Screen[None], inherit_bindings=False):
     def move(self, step: int) -> None:
         """Move the cursor of the pane that has the keys."""
         self.active.move(step)
-        if self.active is self._panes[0]:
+        if self.active.view.points:
             self._show_footer()
 
     def say(self, text: str, role: str = "strong") -> None:

@@ -6,7 +6,9 @@ from datetime import UTC, datetime
 
 from mobius_tui.console.glyphs import Glyphs
 from mobius_tui.console.lines import Line, Span, clip, merge, outside, width_of
-from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.snapshot import Snapshot, raised_alerts
+from mobius_tui.console.views.metrics import alert_value
+from mobius_tui.console.views.watch import guard_text
 
 
 def header_line(snapshot: Snapshot, now: float, width: int, glyphs: Glyphs) -> Line:
@@ -19,31 +21,58 @@ def header_line(snapshot: Snapshot, now: float, width: int, glyphs: Glyphs) -> L
         glyphs: The characters.
 
     Returns:
-        The line; the environment and ``READ-ONLY`` stay to the last.
+        The line; the environment and ``READ-ONLY`` stay to the last, before them the watch and the alerts.
     """
     ground = "production" if snapshot.environment == "production" else "header"
     name = outside(snapshot.environment)
     environment = f"{glyphs.warn} PRODUCTION {glyphs.warn}" if ground == "production" else name
     clock = datetime.fromtimestamp(now, UTC).strftime("%H:%M")
     worker = worker_text(snapshot, glyphs)
+    works = worker.partition(",")[0]
+    guard, calls = guard_text(snapshot, glyphs)
+    briefly = guard.partition(",")[0]
+    alerts, loud = alerts_text(snapshot, glyphs)
+    few = alerts.partition(":")[0] if ":" in alerts else ""  # what is clear need not be said where room is short
     library, brief = _library(snapshot, glyphs)
     read_only = "READ-ONLY" if snapshot.read_only else ""
-    for left, right in (
-        (["MOBIUS", environment, library, worker, read_only], f"{clock} UTC"),
-        (["MOBIUS", environment, brief, worker, read_only], f"{clock} UTC"),
-        (["MOBIUS", environment, brief, worker, read_only], clock),
-        ([environment, brief, worker, read_only], clock),
-        ([environment, worker, read_only], clock),
-        ([environment, worker.partition(",")[0], read_only], clock),
-        ([environment, worker.partition(",")[0], read_only], ""),
-        ([environment, read_only], ""),
+    for left, watch, said, right in (
+        (["MOBIUS", environment, library, worker], guard, alerts, f"{clock} UTC"),
+        (["MOBIUS", environment, brief, worker], guard, alerts, f"{clock} UTC"),
+        (["MOBIUS", environment, brief, worker], guard, alerts, clock),
+        ([environment, brief, worker], guard, alerts, clock),
+        ([environment, brief, works], guard, alerts, clock),
+        ([environment, works], guard, alerts, clock),
+        ([environment, works], guard, few, clock),
+        ([environment, works], guard, few, ""),
+        ([environment], guard, few, clock),
+        ([environment], guard, few, ""),
+        ([environment], briefly, few, ""),
+        ([environment], briefly, "", ""),
+        ([environment], "", "", ""),
     ):
-        text = " " + "   ".join(part for part in left if part)
-        gap = width - width_of(((text, ""),)) - len(right) - 1
+        marked = [(watch, "alarm" if calls else ground), (said, "alarm" if loud else ground), (read_only, ground)]
+        spans: list[Span] = [(" " + "   ".join(part for part in left if part), ground)]
+        for text, role in marked:
+            spans += [("   ", ground), (text, role)] if text else []
+        gap = width - width_of(tuple(spans)) - len(right) - 1
         if gap >= (1 if right else 0):
-            spans: list[Span] = [(text + " " * gap + right + " ", ground)]
-            return clip(merge(spans), width)
+            return clip(merge([*spans, (" " * gap + right + " ", ground)]), width)
     return clip(((f" {environment} ", ground), (" " * width, ground)), width)
+
+
+def alerts_text(snapshot: Snapshot, glyphs: Glyphs) -> tuple[str, bool]:
+    """The alerts that hold in a few words, and whether a critical one is among them that nobody has seen.
+
+    Without a worker nobody judges, so that nothing is clear.
+    """
+    rows = raised_alerts(snapshot)
+    if rows:
+        many = f"{len(rows)} alert{'s' if len(rows) != 1 else ''}"
+        value = alert_value(rows[0], glyphs)
+        first = f"{outside(rows[0].name)}{f' {value}' if value else ''}"
+        return f"{many}: {first}", any(row.severity == "critical" and not row.acknowledged_by for row in rows)
+    judged = snapshot.worker_alive and snapshot.store is not None and not snapshot.problem
+    return ("all clear" if judged else ""), False
 
 
 def worker_text(snapshot: Snapshot, glyphs: Glyphs) -> str:

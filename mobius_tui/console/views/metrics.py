@@ -6,14 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mobius_tui.console.glyphs import Glyphs
-from mobius_tui.console.lines import BLANK, Line, Span, fit, merge, width_of
-from mobius_tui.console.snapshot import Snapshot
+from mobius_tui.console.lines import BLANK, Line, Span, columns, fit, merge, outside, width_of
+from mobius_tui.console.snapshot import Snapshot, raised_alerts
 from mobius_tui.console.trends import round_scale, trend_line
-from mobius_tui.console.views.view import View, no_items, no_note
+from mobius_tui.console.views.view import Detail, View, labelled, long_time, no_note, short_time
+from mobius_tui.store.alerts import AlertRow
 from mobius_tui.text import counted
 
-AVERAGE_LIMIT_MS = 50.0
-"""Target for the mean time of an image."""
+AVERAGE_LIMIT_MS = 100.0
+"""Limit of the mean time of an image: an alert is raised above it."""
+
+AVERAGE_TARGET_MS = 50.0
+"""Where that time should stay below."""
 
 P95_LIMIT_MS = 200.0
 """Limit of its 95th percentile."""
@@ -21,13 +25,16 @@ P95_LIMIT_MS = 200.0
 FAILURE_LIMIT = 0.05
 """Limit of the share of failed images."""
 
+FAILURE_TARGET = 0.01
+"""Where that share should stay below."""
+
 QUEUE_LIMIT = 100
 """Doubtful pairs and images above which people should be told."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One figure: its value as text, whether it is over its limit, its limit and its trend."""
+    """One figure: its value as text, its limit, its trend, and the target it should meet, if it has one."""
 
     label: str
     value: float | None
@@ -36,6 +43,8 @@ class Metric:
     limit_shown: str
     trend: Sequence[float | None]
     scale: float
+    target: float | None = None
+    target_shown: str = ""
 
 
 def metrics_of(snapshot: Snapshot, glyphs: Glyphs) -> list[Metric]:
@@ -48,7 +57,17 @@ def metrics_of(snapshot: Snapshot, glyphs: Glyphs) -> list[Metric]:
     per_second = None if f.rate_per_hour is None else f.rate_per_hour / 3600
     scale = round_scale([*f.trend_rate, per_second], 10.0)
     return [
-        Metric("avg hash", f.average_ms, _ms(f.average_ms, glyphs), AVERAGE_LIMIT_MS, "50", f.trend_average, 50.0),
+        Metric(
+            "avg hash",
+            f.average_ms,
+            _ms(f.average_ms, glyphs),
+            AVERAGE_LIMIT_MS,
+            "100",
+            f.trend_average,
+            AVERAGE_LIMIT_MS,
+            AVERAGE_TARGET_MS,
+            "50",
+        ),
         Metric("p95", f.p95_ms, _ms(f.p95_ms, glyphs), P95_LIMIT_MS, "200", f.trend_p95, 200.0),
         Metric(
             "failures",
@@ -58,6 +77,8 @@ def metrics_of(snapshot: Snapshot, glyphs: Glyphs) -> list[Metric]:
             "5%",
             f.trend_failed,
             FAILURE_LIMIT,
+            FAILURE_TARGET,
+            "1%",
         ),
         Metric("queue", queue, f"{queue:,}", QUEUE_LIMIT, "100", (), QUEUE_LIMIT),
         Metric(
@@ -72,7 +93,7 @@ def metrics_of(snapshot: Snapshot, glyphs: Glyphs) -> list[Metric]:
     ]
 
 
-_LABELS = (("avg hash", "50"), ("p95", "200"), ("failures", "5%"), ("queue", "100"), ("rate", ""))
+_LABELS = (("avg hash", "100"), ("p95", "200"), ("failures", "5%"), ("queue", "100"), ("rate", ""))
 
 
 def _unmeasured(label: str, limit: str, glyphs: Glyphs) -> Metric:
@@ -101,6 +122,8 @@ def _per_hour(value: float | None, glyphs: Glyphs) -> str:
 def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """Value and trend of each figure; trends give way to values, and gaps to trends, when rows are few."""
     metrics = metrics_of(snapshot, glyphs)
+    alerts = len(raised_alerts(snapshot))
+    height -= min(alerts, max(1, height - len(metrics) - 1)) + 1 if alerts else 0
     trends = sum(1 for metric in metrics if metric.trend)
     room = height - len(metrics)
     drawn = max(0, min(trends, room))
@@ -113,28 +136,70 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
             lines.append(trend_line(metric.trend, width, metric.scale, glyphs, judged=metric.limit is not None))
         if gaps:
             lines.append(BLANK)
+    if alerts and not gaps:
+        lines.append(BLANK)
     if gaps and snapshot.store is not None:
         f = snapshot.store.figures
         lines.append(((f"of {counted(f.images)}, {f.failed:,} failed", "muted"),))
         lines.append(((f"{glyphs.levels[-1]} limit  {glyphs.over} over  {glyphs.no_data} no data", "muted"),))
+        lines += [BLANK] if alerts else []
     return lines
 
 
 def _value_line(metric: Metric, width: int, glyphs: Glyphs) -> Line:
     over = metric.limit is not None and metric.value is not None and metric.value > metric.limit
-    role = "bad" if over else "strong" if metric.value is not None else "muted"
+    missed = not over and metric.target is not None and metric.value is not None and metric.value > metric.target
+    role = "bad" if over else "warn" if missed else "strong" if metric.value is not None else "muted"
     label = "limit" if metric.limit_shown and metric.label != "rate" else "top" if metric.trend else ""
     right = f"{label} {metric.limit_shown}" if label else ""
-    right = f"{glyphs.warn} {right}" if over else right
+    right = f"{glyphs.warn} {right}" if over else f"target {metric.target_shown}" if missed else right
     parts: list[Span] = [(fit(metric.label, 9), ""), (fit(metric.shown, 9, right=True), role), (" ", "")]
     gap = width - width_of(merge(parts)) - len(right)
     if gap < 1:
         return merge(parts)
-    return merge([*parts, (" " * gap, ""), (right, "bad" if over else "muted")])
+    return merge([*parts, (" " * gap, ""), (right, "bad" if over else "warn" if missed else "muted")])
 
 
-def _nothing(_: object) -> str:
-    return ""
+def alert_value(row: AlertRow, glyphs: Glyphs) -> str:
+    """What was measured, in the alert's own unit; empty where there is no figure."""
+    if row.value is None:
+        return ""
+    shown = {"average": _ms, "p95": _ms, "failures": _share}.get(row.name)
+    return shown(row.value, glyphs) if shown is not None else f"{row.value:,.0f}"
+
+
+_WIDE = 60
+"""From this width on an alert's sentence is shown, too."""
+
+
+def _alert_line(row: AlertRow, width: int, glyphs: Glyphs, snapshot: Snapshot) -> Line:
+    """Mark, name and value, since when, and whether somebody has seen it."""
+    marks: dict[str, Span] = {"critical": (glyphs.bad, "bad"), "warning": (glyphs.warn, "warn")}
+    mark, role = marks.get(row.severity, (glyphs.warn, "accent"))
+    right = columns([(f"since {short_time(row.since, snapshot.at)}", "muted"), (_seen(row), "muted")], 1)
+    what = f"{mark} {outside(row.name)} {alert_value(row, glyphs)}".rstrip()
+    if width >= _WIDE:
+        what = f"{what}  {outside(row.sentence)}"
+    room = max(1, width - width_of(right) - 1)
+    return merge([(fit(what, room, ellipsis=glyphs.middle), role), (" ", ""), *right])
+
+
+def _seen(row: AlertRow) -> str:
+    return "seen" if row.acknowledged_by else ""
+
+
+def _alert_detail(row: AlertRow, _: Snapshot) -> list[Detail]:
+    return [
+        labelled("alert", row.name),
+        labelled("severity", row.severity),
+        labelled("for", row.audience),
+        labelled("what", row.sentence),
+        labelled("measured", row.value),
+        labelled("limit", row.limit_at),
+        labelled("since", long_time(row.since)),
+        labelled("seen by", row.acknowledged_by),
+        labelled("seen", long_time(row.acknowledged_at)),
+    ]
 
 
 METRICS = View(
@@ -142,11 +207,12 @@ METRICS = View(
     name="Metrics",
     note=lambda _: "15 min",
     head=_head,
-    items=no_items,
-    line=lambda *_: BLANK,
-    words=_nothing,
-    key=lambda item: item,
-    detail=lambda *_: [],
+    items=raised_alerts,
+    line=_alert_line,
+    words=lambda row: f"{row.name} {row.severity} {row.sentence}",
+    key=lambda row: row.name,
+    detail=_alert_detail,
     empty=no_note,
+    points=True,
 )
 """The pane's content."""

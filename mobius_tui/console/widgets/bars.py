@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from mobius_tui.console.actions import footer_actions, label_of
 from mobius_tui.console.asking import Action
@@ -15,6 +15,8 @@ from mobius_tui.console.widgets.painted import Painted
 
 NOTICE_ROWS = 2
 """Lines that a notice takes at most."""
+
+_NOTED: tuple[frozenset[int], ...] = (frozenset({2, 4, 5}), frozenset({2, 5}), frozenset({5}), frozenset())
 
 SAID_ROWS = 4
 """Lines that a sentence in the footer takes at most: why something was refused must be read whole."""
@@ -54,27 +56,28 @@ class TabBar(Painted):
         self.repaint()
 
     def picture(self, width: int, height: int) -> list[Line]:
-        """Names with their notes, names alone, or numbers: the longest that fits."""
-        for form in (self._with_notes, self._with_names, self._with_numbers):
+        """Names with their notes, with the more telling ones, names alone, or numbers: the longest that fits."""
+        forms = [*(self._with_notes(numbers) for numbers in _NOTED), self._with_numbers]
+        for form in forms:
             line = self._line(form)
             if width_of(line) <= width:
-                return [line]
+                break
         return [line]
 
-    def _line(self, form: object) -> Line:
+    def _line(self, form: Callable[[View], str]) -> Line:
         spans: list[Span] = []
         for view in self._views:
             active = view.number == self._active
-            text = form(view)  # type: ignore[operator]
-            spans += [(f" {text} ", "tab_active" if active else "muted"), (" ", "")]
+            spans += [(" ", "")] if spans else []
+            spans.append((f" {form(view)} ", "tab_active" if active else "muted"))
         return merge(spans)
 
-    def _with_notes(self, view: View) -> str:
-        note = view.note(self._snapshot) if self._snapshot is not None and view.number in {2, 4} else ""
-        return f"{view.number} {view.name} {note.partition(' ')[0]}".rstrip()
+    def _with_notes(self, numbers: frozenset[int]) -> Callable[[View], str]:
+        def form(view: View) -> str:
+            note = view.note(self._snapshot) if self._snapshot is not None and view.number in numbers else ""
+            return f"{view.number} {view.name} {note.partition(' ')[0]}".rstrip()
 
-    def _with_names(self, view: View) -> str:
-        return f"{view.number} {view.name}"
+        return form
 
     def _with_numbers(self, view: View) -> str:
         return f"{view.number} {view.name}" if view.number == self._active else f"{view.number}"

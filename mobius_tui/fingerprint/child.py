@@ -18,17 +18,20 @@ from typing import Final
 from mobius_tui.fingerprint.file import fingerprint_file, identify_file
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 
-NICENESS: Final = 5
+NICENESS: Final = 9
+"""How much a process that hashes many files gives way to one that hashes the file somebody waits for."""
+
 TIMED_OUT: Final = -signal.SIGALRM if hasattr(signal, "SIGALRM") else 1
 """Exit code of a process that its time limit ended."""
 
 
-def start_child(limits: Limits, temp_dir: str | None = None) -> None:
+def start_child(limits: Limits, temp_dir: str | None = None, niceness: int = NICENESS) -> None:
     """Prepare a process for files that may be hostile.
 
     Args:
         limits: ``memory`` bounds its address space from here on.
         temp_dir: Folder for what decoders write meanwhile; None means the system's.
+        niceness: How much it gives way to others.
     """
     if temp_dir is not None:
         os.environ["TMPDIR"], tempfile.tempdir = temp_dir, None
@@ -37,7 +40,7 @@ def start_child(limits: Limits, temp_dir: str | None = None) -> None:
     warnings.simplefilter("ignore")
     if hasattr(os, "nice"):
         with contextlib.suppress(OSError):
-            os.nice(NICENESS)
+            os.nice(niceness)
     with contextlib.suppress(OSError):
         # Out of memory, the kernel should take this process and not the worker.
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")

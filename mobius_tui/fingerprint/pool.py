@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from mobius_tui.errors import Cancelled, EnvironmentFailed
-from mobius_tui.fingerprint.child import TIMED_OUT, fingerprint_chunk, identify_one, start_child
+from mobius_tui.fingerprint.child import NICENESS, TIMED_OUT, fingerprint_chunk, identify_one, start_child
 from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 
 CHUNK: Final = 8
@@ -47,6 +47,7 @@ class HashingPool:
         executor_factory: Makes another executor, such as ``distributed.Client.get_executor``; called again when one
             breaks. The processes' own limits on memory are then that executor's matter.
         temp_dir: Folder for what decoders write meanwhile; None means the system's.
+        awaited: Whether somebody waits for each file: it does not give way to pools that hash many.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class HashingPool:
         executor_factory: Callable[[], Executor] | None = None,
         *,
         temp_dir: str | None = None,
+        awaited: bool = False,
     ) -> None:
         self.profile: Profile = profile
         self.limits = limits or Limits()
         self.workers = workers or _cores()
         self._factory = executor_factory
         self._temp_dir = temp_dir
+        self._awaited = awaited
         self._executor: Executor | None = None
         self._processes: list[BaseProcess] = []
         self._closed = False
@@ -220,7 +223,7 @@ class HashingPool:
             context.set_forkserver_preload([fingerprint_chunk.__module__])
         self._processes = []
         noting = _NotingContext(context, self._processes)
-        start = partial(start_child, temp_dir=self._temp_dir) if self._temp_dir else start_child
+        start = partial(start_child, temp_dir=self._temp_dir, niceness=0 if self._awaited else NICENESS)
         return ProcessPoolExecutor(self.workers, mp_context=noting, initializer=start, initargs=(self.limits,))
 
     def _stop(self) -> bool:

@@ -95,11 +95,14 @@ class HashingLanes:
                 if not self._closed:
                     self._idle.append((pool, time.monotonic()))
 
+    def _new(self) -> HashingPool:
+        return HashingPool(self._profile, self._limits, workers=1, awaited=True)
+
     def _taken(self) -> HashingPool:
         with self._guard:
             if self._closed:
                 raise Cancelled("the worker is ending")
-            pool = self._idle.pop()[0] if self._idle else HashingPool(self._profile, self._limits, workers=1)
+            pool = self._idle.pop()[0] if self._idle else self._new()
             self._busy.append(pool)
             return pool
 

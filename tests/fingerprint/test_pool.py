@@ -15,6 +15,7 @@ from noise import noise
 
 from mobius_tui.errors import Cancelled, EnvironmentFailed
 from mobius_tui.fingerprint import pool as pool_module
+from mobius_tui.fingerprint.child import NICENESS
 from mobius_tui.fingerprint.file import fingerprint_file
 from mobius_tui.fingerprint.model import Limits, Task
 from mobius_tui.fingerprint.pool import AHEAD, CHUNK, CHUNK_BYTES, HashingPool
@@ -228,3 +229,16 @@ def test_names_that_are_not_utf8_go_through(pictures, tmp_path):
     odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff\x1b[31m.png")
     Path(pictures[0]).rename(odd)
     assert _run([odd, pictures[1]])[odd].status == "ok"
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="no niceness here")
+def test_who_is_waited_for_goes_first(tmp_path):
+    """A migration on all cores must not make the extraction slow that somebody, or a watch, waits for."""
+    image = tmp_path / "a.png"
+    noise((20, 20), 1).save(image)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    for awaited, more in ((True, 0), (False, NICENESS)):
+        with HashingPool(workers=1, awaited=awaited) as pool:
+            pool.one(Task(str(image)))
+            (process,) = pool._processes
+            assert os.getpriority(os.PRIO_PROCESS, process.pid or 0) == min(19, own + more)

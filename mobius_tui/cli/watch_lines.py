@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from mobius_tui.cli.layout import fitted, hanging, labelled, padded, table
@@ -79,19 +79,41 @@ def _short(name: str, rule: Mapping[str, Any]) -> str:
     return f"{shown}!" if rule.get("verdict") == "fail" else shown
 
 
-def failing_lines(rules: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Why each rule that does not pass does not, below a measurement's line.
+def failing_lines(rules: Sequence[Mapping[str, Any]], width: int, also: Collection[str] = frozenset()) -> list[str]:
+    """Why a rule does not pass, below a measurement's line.
 
     Args:
         rules: Each rule's row.
         width: Columns.
+        also: Rules that are told of whatever their verdict is, beside those that fail or could not be judged.
     """
     lines: list[str] = []
     for rule in rules:
-        if rule.get("verdict") in ("fail", "collector error"):
+        if rule.get("verdict") in ("fail", "collector error") or str(rule.get("rule")) in also:
             head = f"    {_NAMES.get(str(rule.get('rule')), '?')}: "
             lines += hanging(head, str(rule.get("sentence") or rule.get("verdict")), width=width)
     return lines
+
+
+def event_sentence(record: Mapping[str, Any]) -> str:
+    """A record of the watch's journal that is no measurement, in words; empty for what nobody needs to see."""
+    what, why = record.get("what"), str(record.get("reason") or "")
+    if what == "snapshot":
+        return f"snapshot {record.get('name')}: {record.get('verdict')}"
+    if what == "gap":
+        return f"measurements {record.get('from')} to {record.get('to')} were missed: {record.get('why') or 'no data'}"
+    if what == "trigger":
+        row = record.get("row")
+        told = str(row.get("sentence") or "") if isinstance(row, Mapping) else ""
+        return f"rolling back, decided by {record.get('who')}: {why}" + (f": {told}" if told else "")
+    if what == "wish":
+        asked = f"{record.get('who')}: {record.get('act')}" + (f" ({why})" if why else "")
+        return f"{asked}: {record.get('answer')}"
+    if what == "rollback" and record.get("state") == "done":
+        return f"the catalogue is back as in {record.get('target')}"
+    if what == "rollback":
+        return f"rolling back to {record.get('backup') or 'what was live before'}"
+    return ""
 
 
 def rule_table(rules: Sequence[Mapping[str, Any]], width: int) -> list[tuple[str, str]]:
@@ -128,15 +150,15 @@ def end_lines(facts: Mapping[str, Any], width: int) -> list[str]:
     """The block a watch ends with.
 
     Args:
-        facts: ``outcome``, ``reason``, ``decided_by``, ``measurements``, ``began_at``, ``ended_at``, ``report``.
+        facts: ``outcome``, ``reason``, ``decided_by``, ``measurements``, ``lasted_s``, ``report``.
         width: Columns.
     """
-    began, ended = moment(facts.get("began_at")), moment(facts.get("ended_at"))
+    lasted = number(facts.get("lasted_s"))
     rows = [("outcome", str(facts.get("outcome") or DASH))]
     rows += [("why", visible(str(facts["reason"])))] if facts.get("reason") else []
     rows += [("decided by", visible(str(facts["decided_by"])))] if facts.get("decided_by") else []
     rows.append(("measurements", f"{number(facts.get('measurements')) or 0:,.0f}"))
-    if began is not None and ended is not None:
-        rows.append(("lasted", human_seconds(max(0.0, ended - began))))
+    if lasted is not None:
+        rows.append(("lasted", human_seconds(max(0.0, lasted))))
     rows += [("report", str(facts["report"]))] if facts.get("report") else []
     return labelled(rows, width=width)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mobius_tui.errors import BadInput, EnvironmentFailed
 from mobius_tui.guard.collector import baseline_budget, take_baseline
+from mobius_tui.guard.ending import EXIT_CODES
 from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch, records_of
 from mobius_tui.guard.launch import begin_watch, guard_holder, heal_guard
 from mobius_tui.guard.model import Plan
@@ -73,7 +75,12 @@ class WatchView:
 
 
 def start_watch(
-    ws: Workspace, options: WatchOptions, environ: Mapping[str, str], env_name: str | None = None
+    ws: Workspace,
+    options: WatchOptions,
+    environ: Mapping[str, str],
+    env_name: str | None = None,
+    *,
+    say: Callable[[str], object] = lambda _: None,
 ) -> tuple[OpenWatch, bool]:
     """Start the watch of what is live, or join the one that is on.
 
@@ -82,6 +89,7 @@ def start_watch(
         options: What is asked of a new one.
         environ: The process environment; worker and guard get it without what concerns a terminal.
         env_name: The environment that was chosen by ``--env``.
+        say: Told what takes a while.
 
     Returns:
         The watch, and whether it was on before.
@@ -99,6 +107,7 @@ def start_watch(
     if not (options.base_url or ws.settings.base_url):
         ensure_worker(ws, environ, env_name, reason="watch")
         _wait_for_answer(ws)
+    say("measuring the baseline, then the watch begins")
     baseline = take_baseline(ws, plan.base_url, budget_s=baseline_budget(plan.duration_s))
     for number in range(_FREE_NAMES):
         run = f"watch-{clock.stamp(clock.now() + number)}"
@@ -120,6 +129,8 @@ def _plan(ws: Workspace, options: WatchOptions) -> Plan:
     interval = settings.watch_interval if options.interval_s is None else options.interval_s
     if interval > duration:
         raise BadInput("the interval is longer than the whole watch", fix="give --duration more, or --interval less")
+    if options.base_url:
+        check_address(options.base_url)
     return Plan(
         run="",
         who=ws.actor,
@@ -132,6 +143,28 @@ def _plan(ws: Workspace, options: WatchOptions) -> Plan:
         backup=options.backup,
         live=os.fspath(ws.catalogue),
     )
+
+
+def check_address(url: str) -> None:
+    """Refuse what is no address of a service; one with a login too, as the journal and the report keep it for good.
+
+    Args:
+        url: As given; it is not repeated in what is said.
+
+    Raises:
+        BadInput: It is none, or it holds a login.
+    """
+    fix = "give --base-url as http://host:port"
+    try:
+        parts = urlsplit(url)
+        named = parts.hostname and parts.port != 0
+    except ValueError:
+        raise BadInput("the base URL is no address", fix=fix) from None
+    if "@" in url:
+        fix = "set base_url in mobius.toml, or the variable BASE_URL; both are kept secret"
+        raise BadInput("a login in --base-url would stay in the journal and the report of the watch", fix=fix)
+    if parts.scheme not in ("http", "https") or not named or not url.isprintable() or " " in url:
+        raise BadInput("the base URL is no address", fix=fix)
 
 
 def _wait_for_answer(ws: Workspace) -> None:
@@ -159,7 +192,9 @@ def ask_watch(ws: Workspace, act: str, *, reason: str = "", **facts: object) -> 
     """
     found = open_watch(ws)
     if found is None or found.ready != "start":
-        raise BadInput("no watch is on", fix="`mobius watch` starts one")
+        waits = found is not None and found.ready == "wait"
+        said = "the watch has not begun: its deploy is not live yet" if waits else "no watch is on"
+        raise BadInput(said, fix="`mobius watch status`" if waits else "`mobius watch` starts one")
     heal_guard(ws, os.environ)
     number = wish(ws, found.run, act, ws.actor, reason=reason, **facts)
     if not wait_taken(ws, found.run, number, ANSWER_S):
@@ -211,9 +246,28 @@ def _latest(ws: Workspace) -> str | None:
     return run_of(paths[-1]) if paths else None
 
 
+def is_guarded(ws: Workspace) -> bool:
+    """Whether a guard runs."""
+    return guard_holder(ws) is not None
+
+
+def journal_stamp(ws: Workspace, run: str) -> tuple[int, int]:
+    """What changes when the journal of a watch does: its time in nanoseconds since the epoch, and its size."""
+    try:
+        status = journal_path(ws, run).stat()
+    except FileNotFoundError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+def report_path(ws: Workspace, run: str) -> Path:
+    """Where the report of a watch is, or will be, for people."""
+    return ws.logs / f"{run}.report.md"
+
+
 def exit_code_of_watch(outcome: str) -> int:
-    """The exit code that a watch's outcome means: 0 accepted, 2 rolled back, 4 without a verdict."""
-    return {"accepted": 0, "rolled back": 2}.get(outcome, 4)
+    """The exit code that a watch's outcome means: 0 accepted, 2 rolled back or void, 4 without a verdict."""
+    return EXIT_CODES.get(outcome, EXIT_CODES["undecided"])
 
 
 def watch_sentence(ws: Workspace) -> str:
@@ -242,7 +296,7 @@ def next_of(story: Story, left_s: float) -> str:
         left_s: Seconds until its time is over.
     """
     if story.state == "undecided":
-        return "undecided: it holds, pages and asks; `mobius watch accept` or `mobius rollback`"
+        return "it holds, pages and asks; `mobius watch accept` or `mobius rollback`"
     if story.state == "rolling back":
         return "rolling back"
     return next_line(story.plan, story.history[-1] if story.history else (), left_s)

@@ -138,7 +138,12 @@ class HealthChecks:
                 done.set_result(self._last[1])
                 return done
             self._under_way = done
-        threading.Thread(target=self._run, args=(done,), name="health", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(done,), name="health", daemon=True).start()
+        except (RuntimeError, MemoryError):  # out of threads; the next who asks tries again
+            with self._guard:
+                self._under_way = None
+            done.set_result({"checks": Check(False, "no thread can be started for the checks", grave=True)})
         return done
 
     def last(self) -> dict[str, Check]:

@@ -14,24 +14,38 @@ from mobius_tui.cli import interrupts
 from mobius_tui.cli.call import Call, takes_common_options
 from mobius_tui.cli.layout import labelled
 from mobius_tui.cli.output import data_width, flush, show, show_json, show_json_line, tell_wrapped
-from mobius_tui.cli.watch_lines import STYLES, end_lines, failing_lines, rule_table, tick_line, verdict_of
+from mobius_tui.cli.watch_lines import (
+    STYLES,
+    end_lines,
+    event_sentence,
+    failing_lines,
+    rule_table,
+    tick_line,
+    verdict_of,
+)
 from mobius_tui.errors import BadInput, ProcessingFailed, TimeLimit
+from mobius_tui.guard.launch import heal_guard
 from mobius_tui.launch.questions import shown_url
 from mobius_tui.operations.watching import (
     WatchOptions,
     WatchView,
     ask_watch,
     exit_code_of_watch,
+    is_guarded,
+    journal_stamp,
     next_of,
     read_watch,
+    report_path,
     start_watch,
 )
+from mobius_tui.store.values import number
 from mobius_tui.system import clock
 from mobius_tui.text import duration_of, human_seconds, visible
 from mobius_tui.workspace import Workspace
 
 _LOOK_S = 0.25
-_ORPHAN_S = 60.0
+_LONELY_S = 2.0
+_SURE_NS = 2_000_000_000  # a file's time has steps: what was written just now is read once more
 
 
 class Duration(click.ParamType[float]):
@@ -73,21 +87,15 @@ def watch(ctx: click.Context, /, **given: Any) -> int | None:
     call: Call = ctx.obj
     ws = call.open(writes=True)
     options = _options(given)
-    if not _is_on(ws):
-        call.say("measuring the baseline, then the watch begins")
-    found, joined = start_watch(ws, options, os.environ, call.env)
+    found, joined = start_watch(ws, options, os.environ, call.env, say=call.say)
     if joined:
         asked = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
         note = f"; {', '.join(asked)} had no effect" if asked else ""
-        call.say(f"joined the watch {found.run} of {visible(found.who)}{note}", "warn" if asked else "")
+        later = "; it begins when its deploy is live" if found.ready == "wait" else ""
+        call.say(f"joined the watch {found.run} of {visible(found.who)}{later}{note}", "warn" if asked else "")
     else:
         call.say(f"the watch {found.run} runs in a process of its own, with automatic rollback {_on(found.plan.auto)}")
     return _attached(call, ws, found.run)
-
-
-def _is_on(ws: Workspace) -> bool:
-    view = read_watch(ws)
-    return view is not None and view.open is not None
 
 
 def _options(given: Mapping[str, Any]) -> WatchOptions:
@@ -112,21 +120,23 @@ def _on(auto: bool) -> str:
 
 def _attached(call: Call, ws: Workspace, run: str) -> int:
     """Print each measurement until the watch has ended or its time is over."""
-    shown = 0
+    shown, said, seen = _Shown(), "", (0, 0)
     lonely = time.monotonic()
     try:
         while True:
-            view = read_watch(ws, run)
-            if view is None:
-                raise ProcessingFailed("the files of the watch are gone", fix="`mobius watch status`")
-            shown = _print_new(call, view, shown)
-            if view.story.state in {"ended", "undecided"}:
-                return _tell_end(call, ws, view)
-            if view.guarded:
+            stamp = journal_stamp(ws, run)
+            if stamp != seen or time.time_ns() - stamp[0] < _SURE_NS:
+                view = read_watch(ws, run)
+                if view is None:
+                    raise ProcessingFailed("the files of the watch are gone", fix="`mobius watch status`")
+                seen = stamp
+                _print_new(call, view, shown)
+                if view.story.state in {"ended", "undecided"}:
+                    return _tell_end(call, ws, view)
+            if is_guarded(ws):
                 lonely = time.monotonic()
-            elif time.monotonic() - lonely > _LOOK_S * 8:
-                _take_up(call, ws)
-                lonely = time.monotonic() + _ORPHAN_S
+            elif time.monotonic() - lonely > _LONELY_S:
+                said, lonely = _take_up(call, ws, said), time.monotonic()
             time.sleep(_LOOK_S)
     except interrupts.AskedToEnd as asked:
         asked.cause.what = f"{asked.cause.what}; detached, the watch goes on without this terminal"
@@ -136,51 +146,50 @@ def _attached(call: Call, ws: Workspace, run: str) -> int:
         raise
 
 
-def _take_up(call: Call, ws: Workspace) -> None:
-    """The guard is gone: start it again, as any verb does."""
-    from mobius_tui.guard.launch import heal_guard
+class _Shown:
+    """What the attached verb has printed: how many records, and why which rule had no data."""
 
+    records = 0
+    lacking: frozenset[str] = frozenset()
+
+
+def _take_up(call: Call, ws: Workspace, before: str) -> str:
+    """The guard is gone: start it again, as any verb does. What was said before is not said again."""
     said = heal_guard(ws, os.environ, call.env)
-    if said:
+    if said and said != before:
         tell_wrapped(said, "warn")
+    return said or before
 
 
-def _print_new(call: Call, view: WatchView, shown: int) -> int:
-    """Print what the journal tells since the last look; returns how many records have been seen."""
-    for record in view.records[shown:]:
+def _print_new(call: Call, view: WatchView, shown: _Shown) -> None:
+    """Print what the journal tells since the last look."""
+    for record in view.records[shown.records :]:
         what = str(record.get("what") or "")
         if call.json:
             if what not in {"begin", "guard"}:
                 show_json_line(record)
             continue
         if what == "tick":
-            rules = record.get("rules") or []
-            show(tick_line(record.get("measurement") or {}, rules), STYLES.get(verdict_of(rules), ""))
-            for line in failing_lines(rules, data_width()):
-                show(line, STYLES.get(verdict_of(rules), ""))
+            _print_tick(record, shown)
             continue
-        said = _event(what, record)
+        said = event_sentence(record)
         if said:
-            tell_wrapped(f"{_time(record)}  {said}", "bad" if what in {"trigger", "rollback"} else "title")
+            flush(sys.stdout)
+            grave = what in {"trigger", "rollback", "gap"}
+            (tell_wrapped if grave else call.say)(f"{_time(record)}  {said}", "bad" if grave else "title")
     flush(sys.stdout)
-    return len(view.records)
+    shown.records = len(view.records)
 
 
-def _event(what: str, record: Mapping[str, Any]) -> str:
-    """A record that is no measurement, in words; empty for what nobody needs to see."""
-    if what == "snapshot":
-        return f"snapshot {record.get('name')}: {record.get('verdict')}"
-    if what == "gap":
-        return f"no measurement from {record.get('from')} to {record.get('to')}: {record.get('reason') or 'no data'}"
-    if what == "trigger":
-        return f"{record.get('rule')} fails: {record.get('sentence') or 'rolling back'}"
-    if what == "wish":
-        return f"{record.get('who')}: {record.get('act')}: {record.get('answer')}"
-    if what == "rollback":
-        return f"rollback {record.get('state') or ''}: {record.get('sentence') or record.get('reason') or ''}".rstrip(
-            ": "
-        )
-    return ""
+def _print_tick(record: Mapping[str, Any], shown: _Shown) -> None:
+    """A measurement: below its line why a rule does not pass, for want of data only when that is new."""
+    rules = record.get("rules") or []
+    style = STYLES.get(verdict_of(rules), "")
+    show(tick_line(record.get("measurement") or {}, rules), style)
+    lacking = frozenset(str(rule.get("rule")) for rule in rules if rule.get("verdict") == "no data")
+    for line in failing_lines(rules, data_width(), also=lacking - shown.lacking):
+        show(line, style)
+    shown.lacking = lacking
 
 
 def _time(record: Mapping[str, Any]) -> str:
@@ -203,15 +212,16 @@ def _tell_end(call: Call, ws: Workspace, view: WatchView) -> int:
 def _end_facts(ws: Workspace, view: WatchView) -> dict[str, object]:
     story = view.story
     last = story.end or story.over or {}
-    report = ws.logs / f"{view.run}.report.md"
-    ended = clock.from_stamp(str(last.get("time") or "").replace("-", "").replace(":", ""))
+    report = report_path(ws, view.run)
+    ended, elapsed = str(last.get("time") or ""), number(last.get("elapsed_s"))
     return {
         "outcome": story.outcome,
         "reason": str(last.get("reason") or ""),
         "decided_by": str(last.get("decided_by") or ""),
         "measurements": len(story.measurements),
-        "began_at": story.started_at or None,
-        "ended_at": ended,
+        "began_at": clock.iso(story.started_at) if story.started_at else None,
+        "ended_at": ended or None,
+        "lasted_s": None if elapsed is None else round(elapsed, 1),
         "report": str(report) if report.exists() else "",
     }
 
@@ -233,7 +243,7 @@ def status(call: Call) -> int:
         show_json({"watch": _facts(ws, view)})
         return 0
     width = data_width()
-    for line in labelled(_status_rows(view), width=width):
+    for line in labelled(_status_rows(ws, view), width=width):
         show(line)
     rules = [row.to_json() for row in view.story.history[-1]] if view.story.history else []
     if rules:
@@ -245,7 +255,7 @@ def status(call: Call) -> int:
     return 0
 
 
-def _status_rows(view: WatchView) -> list[tuple[str, str]]:
+def _status_rows(ws: Workspace, view: WatchView) -> list[tuple[str, str]]:
     story, found = view.story, view.open
     plan = story.plan
     rows = [("watch", view.run), ("started by", plan.who or "-")]
@@ -253,7 +263,8 @@ def _status_rows(view: WatchView) -> list[tuple[str, str]]:
     rows += [("reason", plan.reason)] if plan.reason else []
     rows.append(("state", _state(view)))
     if found is not None and story.start is not None:
-        rows.append(("until", f"{clock.iso(found.until_at)}, {human_seconds(max(0.0, found.left_s))} left"))
+        left = human_seconds(abs(found.left_s))
+        rows.append(("until", f"{clock.iso(found.until_at)}, {left} {'left' if found.left_s > 0 else 'ago'}"))
     rows.append(("automatic rollback", "on" if plan.auto else "off: it pages and asks"))
     rows += [("way back", plan.backup or story.way)] if plan.backup or story.way else []
     rows += [("service", shown_url(plan.base_url))] if plan.base_url else []
@@ -265,6 +276,8 @@ def _status_rows(view: WatchView) -> list[tuple[str, str]]:
     elif story.end is not None:
         rows.append(("why", str(story.end.get("reason") or "-")))
         rows.append(("decided by", str(story.end.get("decided_by") or "-")))
+        report = report_path(ws, view.run)
+        rows += [("report", str(report))] if report.exists() else []
     return rows
 
 
@@ -348,5 +361,5 @@ def _asked(call: Call, act: str, *, reason: str = "", **facts: object) -> int:
     if call.json:
         show_json({"act": act, "answer": answer})
     else:
-        show(answer)
+        show("the snapshot is taken; `mobius watch status` shows it" if act == "snapshot" else answer)
     return 0

@@ -33,6 +33,7 @@ class Intent:
         run: The run that the live catalogue names; empty when it names none.
         who: Who decided it.
         reason: Why, as the history keeps it; begins with the watch's run id.
+        lost: Not empty when the catalogue was found with less than was published and nothing to explain it.
     """
 
     backup: str
@@ -40,6 +41,7 @@ class Intent:
     run: str
     who: str
     reason: str
+    lost: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -113,7 +115,13 @@ class GoingBack:
         """
         ws = replace(self._ws, actor=intent.who)
         parses = read_present(real_file(ws.catalogue), patience_s=0.0).document is not None
-        options = RollbackOptions(backup=intent.backup or None, keep_new=parses, force=True, reason=intent.reason)
+        options = RollbackOptions(
+            backup=intent.backup or None,
+            keep_new=parses,
+            bring_back=parses and bool(intent.lost),  # else what was lost would stay so
+            force=True,
+            reason=intent.reason,
+        )
         try:
             return self._roll_back(ws, options)
         except (ProcessingFailed, BadInput) as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from traceback import format_exception
 from typing import Protocol
 
@@ -366,7 +366,9 @@ class Watch:
             if begun is None or not back.was_done(Intent.of(begun)):
                 actor = "guard" if trigger.get("rule") else who
                 because = f"watch {self._plan.run}: {reason}"
+                lost = any(row.rule == "catalogue" for row in failing(self._rows))
                 intent = back.intent(self._plan.backup or self._story.way, actor, because)
+                intent = replace(intent, lost="catalogue" if lost else "")
                 self._keeper.note("rollback", state="begins", **intent.to_json())
                 outcome = back.run(intent)
                 done = {"target": outcome.target, "after": outcome.after, "rollback": outcome.run}

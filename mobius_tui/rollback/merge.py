@@ -86,22 +86,29 @@ def changes(live: Document, target: Document) -> Changes:
     return _compared(live, target)[0]
 
 
-def keep_new(live: Document, target: Document) -> Merged:
+def keep_new(live: Document, target: Document, *, bring_back: bool = False) -> Merged:
     """The target's fingerprints in the live catalogue: nothing that others wrote is lost.
 
     Args:
         live: The catalogue as it is; its text is the base.
         target: The catalogue that is to come back.
+        bring_back: Whether entries that only the target has come back too, at the end: nobody is known to have
+            removed them on purpose.
 
     Returns:
         The target's own bytes when others changed nothing. Else the live entries in their order: one that the target
-        has too gets the target's owned members, one that it has not loses its own. What others removed stays removed.
+        has too gets the target's owned members, one that it has not loses its own. What others removed stays removed,
+        but for ``bring_back``.
     """
     found, alike = _compared(live, target)
-    if not found:
+    if not found or (bring_back and found == Changes(removed=found.removed)):
         return Merged(target.text.encode(), found)
     content = "".join(_merged(live, target, alike)).encode()
     here = {entry.key for entry in live.entries}
+    if bring_back and found.removed:
+        lost = [target.raw(entry) for entry in target.entries if entry.key not in here]
+        content = _with_entries(parse(content, origin=live.origin), lost).encode()
+        here |= {entry.key for entry in target.entries}
     if all(_names_known(item, here, target) for item in target.duplicates):
         return Merged(content, found)
     # a pair whose entry others removed would name nothing
@@ -229,6 +236,16 @@ def _merged(live: Document, target: Document, alike: set[str]) -> Iterator[str]:
         member = target.members.get(name)
         new[name] = None if member is None else target.text[member.value_start : member.value_end]
     yield from _members_of(live, new)
+
+
+def _with_entries(document: Document, entries: Sequence[str]) -> str:
+    """The text with more entries at the end, laid out as those that are there."""
+    text, start = document.text, document.members[IMAGES].value_start
+    if not document.entries:
+        return f"{text[: start + 1]}{', '.join(entries)}{text[start + 1 :]}"
+    last = document.entries[-1]
+    lead = "," + _space_before(text, last.start)
+    return text[: last.end] + "".join(lead + raw for raw in entries) + text[last.end :]
 
 
 def _members_of(document: Document, new: dict[str, str | None]) -> Iterator[str]:

@@ -18,6 +18,7 @@ class RollbackOptions:
         with_images: Images come back too, from a full backup.
         remove_dhash: No backup: only what MOBIUS owns is taken out of the live catalogue.
         keep_new: What others added or changed since is kept.
+        bring_back: With ``keep_new``: entries that are gone, and nobody is known to have removed, come back.
         force: Ask nothing, and end what runs.
         input: Another catalogue than the workspace's; None means the live one.
         reason: Why, for the history.
@@ -27,6 +28,7 @@ class RollbackOptions:
     with_images: bool = False
     remove_dhash: bool = False
     keep_new: bool = False
+    bring_back: bool = False
     force: bool = False
     input: str | None = None
     reason: str = ""

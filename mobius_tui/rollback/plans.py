@@ -137,7 +137,9 @@ def exactly(
     return _remembered(plan)
 
 
-def keeping_others(target: bytes, *, published: str | None = None, document: Document | None = None) -> Plan:
+def keeping_others(
+    target: bytes, *, published: str | None = None, document: Document | None = None, bring_back: bool = False
+) -> Plan:
     """A plan for the target's fingerprints with everything that others added or changed.
 
     Args:
@@ -145,6 +147,7 @@ def keeping_others(target: bytes, *, published: str | None = None, document: Doc
         published: SHA-256 of what MOBIUS published over the target. While the live file is still that, nobody else
             wrote, and the target comes back exactly.
         document: The target, parsed; None parses it when that is needed.
+        bring_back: Whether entries that are gone from the live file come back too.
 
     Returns:
         The plan. Where the live file is no catalogue there is nothing to keep: the target comes back exactly.
@@ -158,7 +161,7 @@ def keeping_others(target: bytes, *, published: str | None = None, document: Doc
             said = f"restored exactly: nothing to keep, {present.problem}"
             return Wanted(target, None, False, said, figures_of(document))
         wanted = document or parse(target, origin=present.origin)
-        merged = keep_new(present.document, wanted)
+        merged = keep_new(present.document, wanted, bring_back=bring_back)
         if not merged.changes:
             said = "restored exactly: others changed nothing"
             return Wanted(target, merged.changes, True, said, figures_of(wanted))

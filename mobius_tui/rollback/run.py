@@ -276,7 +276,9 @@ def _plan(target: Target | None, options: RollbackOptions) -> Plan:
     if target is None:
         return without_owned()
     if options.keep_new:
-        return keeping_others(target.data, published=target.published, document=target.document)
+        return keeping_others(
+            target.data, published=target.published, document=target.document, bring_back=options.bring_back
+        )
     return exactly(target.data, published=target.published, compare=True, document=target.document)
 
 

@@ -135,6 +135,25 @@ def test_keep_new_has_others_members_of_live_and_owned_members_of_the_target(liv
     assert top_level(result, True) == top_level(target, True)
 
 
+@given(catalogues, catalogues)
+def test_bring_back_is_keep_new_with_the_lost_entries_at_the_end(live: Document, target: Document) -> None:
+    kept, merged = (keep_new(live, target, bring_back=back) for back in (False, True))
+    assert merged.changes == kept.changes
+    if merged.content == target.text.encode():  # nothing but entries was lost, or nothing at all
+        assert changes(live, target) in {changes(target, target), type(kept.changes)(removed=kept.changes.removed)}
+        return
+    result, before = parse(merged.content, origin=ORIGIN), {entry.key: target.raw(entry) for entry in target.entries}
+    here = parse(kept.content, origin=ORIGIN)
+    lost = [entry.key for entry in target.entries if entry.key not in {each.key for each in live.entries}]
+    assert [entry.key for entry in result.entries] == [entry.key for entry in live.entries] + lost
+    for entry in result.entries[len(live.entries) :]:
+        assert result.raw(entry) == before[entry.key]
+    assert [result.raw(entry) for entry in result.entries[: len(live.entries)]] == [
+        here.raw(entry) for entry in here.entries
+    ]
+    assert top_level(result, True) == top_level(target, True) and top_level(result, False) == top_level(live, False)
+
+
 @given(catalogues)
 def test_what_only_mobius_changed_is_no_change_and_comes_back_to_the_byte(target: Document) -> None:
     fields = OwnedFields("0123456789abcdef", 0.5, "ok")

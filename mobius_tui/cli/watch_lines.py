@@ -57,7 +57,7 @@ def tick_line(measurement: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]
         clock.clock_text(at) if at is not None else "--:--:--",
         padded(f"+{human_seconds(number(measurement.get('elapsed_s')) or 0.0)}", 9),
         padded(_VERDICTS.get(verdict_of(rules), DASH), 7),
-        padded(_health(measurement), 10),
+        padded(_health(measurement), 11),
     ]
     parts += [
         f"{label} {padded(_short(name, by_name.get(name, {})), room, right=True)}" for name, label, room in _FIGURES
@@ -71,7 +71,7 @@ _FIGURES = (("failures", "fail", 5), ("p95", "p95", 7), ("queue", "queue", 3))
 
 def _health(measurement: Mapping[str, Any]) -> str:
     found = measurement.get("health")
-    return fitted(str(found.get("status") or "not asked") if isinstance(found, Mapping) else "not asked", 12)
+    return fitted(str(found.get("status") or "not asked") if isinstance(found, Mapping) else "not asked", 11)
 
 
 def _short(name: str, rule: Mapping[str, Any]) -> str:

@@ -122,6 +122,8 @@ def start_watch(
 def _plan(ws: Workspace, options: WatchOptions) -> Plan:
     if not ws.catalogue.exists():
         raise BadInput("there is no catalogue that a watch could guard", fix="`mobius migrate`, or `mobius deploy`")
+    if options.base_url:
+        check_address(options.base_url)
     if options.backup:
         named_target(options.backup, ws.backups, ws.catalogue, None)  # a way back that is not good is no way back
     settings = ws.settings
@@ -129,8 +131,6 @@ def _plan(ws: Workspace, options: WatchOptions) -> Plan:
     interval = settings.watch_interval if options.interval_s is None else options.interval_s
     if interval > duration:
         raise BadInput("the interval is longer than the whole watch", fix="give --duration more, or --interval less")
-    if options.base_url:
-        check_address(options.base_url)
     return Plan(
         run="",
         who=ws.actor,

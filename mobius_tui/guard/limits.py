@@ -41,6 +41,9 @@ CHANCE: Final = 0.001
 CHANCE_UNCHANGED: Final = 1e-5
 """Below this chance in a service that did not change, a rise over the baseline is one: 60 looks stay under 0.1 %."""
 
+COMPARED_FROM: Final = 500
+"""Samples of a baseline from which it is compared as a sample itself; a smaller one shows no fault of 12 % that way."""
+
 TOLD_NEEDED: Final = 3
 """Measurements in a row over the limit that a rule needs when it knows the service's bare rates only."""
 
@@ -87,9 +90,9 @@ def limit_of(plan: Plan, source: Source, baseline: float | None, fixed: float, u
         return Limit(fixed, None, False, f"{unit(fixed)} (fixed: no baseline)")
     if not alike and source != "none":
         return Limit(fixed, None, False, f"{unit(fixed)} (fixed: the baseline was measured in another way)")
-    if baseline == 0:
-        return Limit(fixed, baseline, False, f"{unit(fixed)} (fixed: the baseline is 0)")
     relative = round(TIMES_BASELINE * baseline, 12)  # 3 x 10.1 is 30.3 and no less: exactly at the limit is not over it
+    if relative == 0:
+        return Limit(fixed, baseline, False, f"{unit(fixed)} (fixed: the baseline is 0)")
     if relative < fixed:
         return Limit(relative, baseline, True, f"{unit(relative)} ({TIMES_BASELINE:g}x baseline {unit(baseline)})")
     return Limit(fixed, baseline, False, f"{unit(fixed)} (fixed; baseline {unit(baseline)})")

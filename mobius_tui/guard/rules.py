@@ -16,6 +16,7 @@ from mobius_tui.guard.limits import (
     CATALOGUE_LIMIT,
     CHANCE,
     CHANCE_UNCHANGED,
+    COMPARED_FROM,
     FAILURES_LIMIT,
     FAILURES_NEEDED,
     FEWEST_FAILURES,
@@ -168,12 +169,13 @@ def _no_accident(plan: Plan, failures: int, samples: int, limit: Limit) -> bool:
     """Whether chance does not explain it: neither at exactly the limit, nor in a service as it was before the swap.
 
     The second is asked only where the baseline sets the limit, for the baseline is a sample too: one failure of 1,000
-    where in truth ten fail would make a healthy service look three times as bad.
+    where in truth ten fail would make a healthy service look three times as bad. A small baseline could hardly ever be
+    told apart from anything, so with one the limit alone counts.
     """
     if chance_of(failures, samples, limit.value) >= CHANCE:
         return False
     before, samples_before = whole(plan.baseline.failures), whole(plan.baseline.samples)
-    if not limit.relative or samples_before == 0:
+    if not limit.relative or samples_before < COMPARED_FROM:
         return True
     if failures > samples * FAILURES_LIMIT and chance_of(failures, samples, FAILURES_LIMIT) < CHANCE:
         return True

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mobius_tui.guard.limits import CHANCE_UNCHANGED
+from mobius_tui.guard.binomial import chance_of, chance_unchanged
+from mobius_tui.guard.limits import CHANCE, CHANCE_UNCHANGED
 from mobius_tui.guard.model import RULES, Baseline, CatalogueLook, HealthLook, Measurement, Plan
 from mobius_tui.guard.rules import judge, nearest_rank, troubles
 
@@ -157,10 +158,22 @@ def test_a_rise_that_the_baselines_own_chance_explains_is_none():
     assert CHANCE_UNCHANGED * 60 <= 0.001
 
 
-def test_the_fixed_limit_needs_no_second_proof():
-    small = plan(samples=20, failures=0, failure_rate=0.02)
-    assert row("failures", [one(failures=20)], small).verdict == "pass"
-    assert row("failures", [one(failures=21)], small).verdict == "fail"
+def test_a_small_baseline_is_not_compared_as_a_sample():
+    """2 of 100 before and 14 of 100 now may still be the same service; the contract's own condition holds alone."""
+    small = plan(samples=100, failures=2, failure_rate=0.02)
+    fewest = next(n for n in range(101) if chance_of(n, 100, 0.06) < CHANCE)
+    assert row("failures", [one(failures=fewest - 1)], small).verdict == "pass"
+    assert row("failures", [one(failures=fewest)], small).verdict == "fail"
+
+
+def test_a_baseline_of_500_is_compared_as_a_sample():
+    before = {"failures": 10, "failure_rate": 10 / 499}
+    fewest = next(n for n in range(101) if chance_of(n, 100, 30 / 499) < CHANCE)
+    assert row("failures", [one(failures=fewest)], plan(samples=499, **before)).verdict == "fail"
+    before = {"failures": 1, "failure_rate": 1 / 500}
+    fewest = next(n for n in range(101) if chance_of(n, 100, 3 / 500) < CHANCE)
+    assert chance_unchanged(max(5, fewest), 100, 1, 500) > CHANCE_UNCHANGED
+    assert row("failures", [one(failures=max(5, fewest))], plan(samples=500, **before)).verdict == "pass"
 
 
 def test_fewer_than_five_failures_never_fire():

@@ -15,6 +15,7 @@ from mobius_tui.guard.launch import guard_holder
 from mobius_tui.launch.api_key import read_api_key
 from mobius_tui.launch.health import worker_address
 from mobius_tui.logs import LOST, SERVICE_LOG
+from mobius_tui.notifications.items import outbox_of
 from mobius_tui.notifications.outbox import outbox_state
 from mobius_tui.operations.machine import Finding
 from mobius_tui.system import clock
@@ -136,11 +137,16 @@ def _guard(ws: Workspace) -> Iterator[Finding]:
 
 def _told(ws: Workspace) -> Iterator[Finding]:
     """Whether notifications reach anybody."""
+    folder = outbox_of(ws)
     try:
-        state = outbox_state(ws)
-    except (OSError, ValueError, MobiusError) as error:
-        yield Finding("notify", "warning", f"the outbox cannot be read: {visible(str(error))}", "mobius alerts")
+        os.listdir(folder)
+    except FileNotFoundError:
         return
+    except OSError as error:
+        fix = f"check owner and mode: ls -ld {_typed(folder)}"
+        yield Finding("notify", "warning", f"the outbox cannot be read: {error.strerror}", fix)
+        return
+    state = outbox_state(ws)
     if state.failing or state.failed:
         several = counted(state.failing + state.failed, "notification")
         why = f": {visible(state.problem)}" if state.problem else ""

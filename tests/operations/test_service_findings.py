@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobius_tui.logs import LOST, JsonLog
+from mobius_tui.notifications.items import Item, State, add_item, outbox_of
 from mobius_tui.operations import service_findings
 from mobius_tui.operations.machine import Finding
 from mobius_tui.operations.service_findings import examine_service
@@ -83,3 +84,55 @@ def test_a_watch_without_its_guard(
     monkeypatch.setattr(service_findings, "open_watch", lambda _: watch)
     finding = found(make_workspace(0))["guard"]
     assert finding.state == state and watch.run in finding.said
+
+
+def kept(ws: Workspace, state: State, problem: str = "", *, repeats: bool = False) -> None:
+    number = f"{len(list(outbox_of(ws).glob('*.json'))):08x}"
+    body = {"severity": "critical" if repeats else "info"}
+    assert add_item(ws, Item(number, state, body, repeats=repeats, created=1.0, problem=problem))
+
+
+def told(ws: Workspace) -> list[Finding]:
+    return [finding for finding in examine_service(ws) if finding.topic == "notify"]
+
+
+def test_an_outbox_where_all_went_out_is_no_finding(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    assert told(ws) == []
+    kept(ws, "delivered")
+    kept(ws, "acknowledged", repeats=True)
+    assert told(ws) == []
+
+
+def test_notifications_that_reach_nobody(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    kept(ws, "pending")
+    kept(ws, "pending", "refused by \x1b[31mhook")
+    kept(ws, "failed", "given up")
+    (finding,) = told(ws)
+    assert finding.state == "warning" and finding.said.startswith("2 notifications not delivered: refused by ")
+    assert "\x1b" not in finding.said and "mobius alerts test" in finding.fix
+
+
+def test_notifications_that_were_dropped(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    kept(ws, "delivered")
+    (outbox_of(ws) / "dropped").write_text("7\n")
+    (finding,) = told(ws)
+    assert finding.state == "warning" and finding.said == "7 notifications dropped for want of room"
+
+
+def test_notifications_that_nobody_has_acknowledged(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    kept(ws, "repeating", repeats=True)
+    (finding,) = told(ws)
+    assert finding.state == "note" and finding.said.startswith("1 critical notification that nobody has acknowledged")
+    assert finding.fix == "mobius alerts"
+
+
+def test_an_outbox_that_cannot_be_read(make_workspace: Opened) -> None:
+    ws = make_workspace(0)
+    outbox_of(ws).write_text("no folder")
+    (finding,) = told(ws)
+    assert finding.state == "warning" and finding.said == "the outbox cannot be read: Not a directory"
+    assert str(outbox_of(ws)) in finding.fix

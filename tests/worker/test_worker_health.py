@@ -203,6 +203,20 @@ def test_an_examination_under_way_serves_all(ws: Workspace, monkeypatch: pytest.
     assert [future.result(60) for future in asked] == [{}] * 5 and len(made) == 1
 
 
+def test_where_no_thread_can_be_started_the_next_who_asks_is_answered(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spent(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    checks = HealthChecks(ws, "token")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", spent)
+        found = checks.ask().result(0)
+    assert status_of(found) == "unhealthy" and "no thread" in found["checks"].sentence
+    assert "library" in checks.ask().result(60)
+
+
 def test_a_check_with_a_defect_is_unhealthy(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     checks = HealthChecks(ws, "token")
     monkeypatch.setattr(checks, "examine", lambda: 1 / 0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mobius_tui.errors import BadInput, EnvironmentFailed
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
 from mobius_tui.guard.collector import baseline_budget, take_baseline
 from mobius_tui.guard.ending import EXIT_CODES
 from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch, records_of
@@ -22,7 +24,10 @@ from mobius_tui.launch.worker import ensure_worker
 from mobius_tui.recovery.journal import journals, run_of
 from mobius_tui.recovery.watches import WATCHES
 from mobius_tui.rollback.targets import named_target
+from mobius_tui.store.database import open_for_reading
+from mobius_tui.store.watches import find_watch
 from mobius_tui.system import clock
+from mobius_tui.system.locks import catalogue_lock_path, holder_of, taken_error
 from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
 
@@ -96,6 +101,7 @@ def start_watch(
 
     Raises:
         BadInput: An option is wrong, or nothing is live that could be watched.
+        Held: A deploy or another operation holds the library.
         MobiusError: The guard or the worker does not start.
     """
     found = open_watch(ws)
@@ -104,6 +110,9 @@ def start_watch(
             heal_guard(ws, environ, env_name)
         return found, True
     plan = _plan(ws, options)
+    lock = catalogue_lock_path(ws.catalogue)
+    if holder_of(lock) is not None:  # seen again when the plan is written; until then a baseline takes its time
+        raise taken_error(lock)
     if not (options.base_url or ws.settings.base_url):
         ensure_worker(ws, environ, env_name, reason="watch")
         _wait_for_answer(ws)
@@ -195,7 +204,7 @@ def ask_watch(ws: Workspace, act: str, *, reason: str = "", **facts: object) -> 
         waits = found is not None and found.ready == "wait"
         said = "the watch has not begun: its deploy is not live yet" if waits else "no watch is on"
         raise BadInput(said, fix="`mobius watch status`" if waits else "`mobius watch` starts one")
-    heal_guard(ws, os.environ)
+    heal_guard(ws, os.environ, ws.settings.environment if ws.sourced.sources.get("environment") == "flag" else None)
     number = wish(ws, found.run, act, ws.actor, reason=reason, **facts)
     if not wait_taken(ws, found.run, number, ANSWER_S):
         raise EnvironmentFailed(
@@ -258,6 +267,19 @@ def journal_stamp(ws: Workspace, run: str) -> tuple[int, int]:
     except FileNotFoundError:
         return 0, 0
     return status.st_mtime_ns, status.st_size
+
+
+def trouble_of(ws: Workspace, run: str) -> str:
+    """The guard's own trouble with a watch, by its row in the database; empty without one, or where nothing is told."""
+    try:
+        connection = open_for_reading(ws.database)
+        if connection is None:
+            return ""
+        with contextlib.closing(connection):
+            row = find_watch(connection, run)
+    except (MobiusError, sqlite3.Error, OSError):
+        return ""
+    return "" if row is None else row.problem
 
 
 def report_path(ws: Workspace, run: str) -> Path:

@@ -37,6 +37,7 @@ from mobius_tui.operations.watching import (
     read_watch,
     report_path,
     start_watch,
+    trouble_of,
 )
 from mobius_tui.store.values import number
 from mobius_tui.system import clock
@@ -95,7 +96,15 @@ def watch(ctx: click.Context, /, **given: Any) -> int | None:
         call.say(f"joined the watch {found.run} of {visible(found.who)}{later}{note}", "warn" if asked else "")
     else:
         call.say(f"the watch {found.run} runs in a process of its own, with automatic rollback {_on(found.plan.auto)}")
+        _warn_without_way(ws, found.run)
     return _attached(call, ws, found.run)
+
+
+def _warn_without_way(ws: Workspace, run: str) -> None:
+    view = read_watch(ws, run)
+    if view is not None and not (view.story.plan.backup or view.story.way):
+        said = "no way back is known: what is live was published without a backup, and nothing could be rolled back"
+        tell_wrapped(f"warning: {said}; `mobius watch --backup NAME` names one", "warn")
 
 
 def _options(given: Mapping[str, Any]) -> WatchOptions:
@@ -131,6 +140,7 @@ def _attached(call: Call, ws: Workspace, run: str) -> int:
                     raise ProcessingFailed("the files of the watch are gone", fix="`mobius watch status`")
                 seen = stamp
                 _print_new(call, view, shown)
+                _print_trouble(ws, view, shown)
                 if view.story.state in {"ended", "undecided"}:
                     return _tell_end(call, ws, view)
             if is_guarded(ws):
@@ -147,9 +157,11 @@ def _attached(call: Call, ws: Workspace, run: str) -> int:
 
 
 class _Shown:
-    """What the attached verb has printed: how many records, and why which rule had no data."""
+    """What the attached verb has printed: how many records, the last event and trouble, which rule had no data."""
 
     records = 0
+    event = ""
+    trouble = ""
     lacking: frozenset[str] = frozenset()
 
 
@@ -173,12 +185,21 @@ def _print_new(call: Call, view: WatchView, shown: _Shown) -> None:
             _print_tick(record, shown)
             continue
         said = event_sentence(record)
-        if said:
+        if said and said != shown.event:
+            shown.event = said
             flush(sys.stdout)
             grave = what in {"trigger", "rollback", "gap"}
             (tell_wrapped if grave else call.say)(f"{_time(record)}  {said}", "bad" if grave else "title")
     flush(sys.stdout)
     shown.records = len(view.records)
+
+
+def _print_trouble(ws: Workspace, view: WatchView, shown: _Shown) -> None:
+    """What the guard cannot do, once while it is the same: a rollback that fails is tried again at each interval."""
+    trouble = trouble_of(ws, view.run)
+    if trouble and trouble != shown.trouble:
+        tell_wrapped(f"the guard is in trouble: {trouble}", "bad")
+    shown.trouble = trouble
 
 
 def _print_tick(record: Mapping[str, Any], shown: _Shown) -> None:
@@ -271,6 +292,8 @@ def _status_rows(ws: Workspace, view: WatchView) -> list[tuple[str, str]]:
     rows.append(("measurements", f"{len(story.measurements):,}, every {human_seconds(plan.interval_s)}"))
     if story.snapshots:
         rows.append(("snapshots", ", ".join(f"{each.get('name')} {each.get('verdict')}" for each in story.snapshots)))
+    trouble = trouble_of(ws, view.run) if found is not None else ""
+    rows += [("trouble", trouble)] if trouble else []
     if found is not None:
         rows.append(("next", next_of(story, found.left_s)))
     elif story.end is not None:

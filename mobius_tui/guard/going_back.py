@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from mobius_tui.errors import BadInput, MobiusError, ProcessingFailed
+from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
 from mobius_tui.launch.health import Health, ask_health, wait_healthy
 from mobius_tui.launch.worker import ensure_worker
 from mobius_tui.recovery.staging import hash_or_absent, real_file
@@ -61,12 +62,18 @@ class GoingBack:
         environ: The environment that a started worker gets.
         env_name: The environment that was chosen by ``--env``.
         say: Told what happens.
+        live: The catalogue that is guarded; empty means the workspace's.
     """
 
     def __init__(
-        self, ws: Workspace, environ: Mapping[str, str], env_name: str | None, say: Callable[[str], None]
+        self,
+        ws: Workspace,
+        environ: Mapping[str, str],
+        env_name: str | None,
+        say: Callable[[str], None],
+        live: str = "",
     ) -> None:
-        self._ws, self._environ, self._env_name, self._say = ws, environ, env_name, say
+        self._ws, self._environ, self._env_name, self._say, self._live = ws, environ, env_name, say, live
 
     def way(self) -> str:
         """Name of the backup that is the way back from what is live; empty when there is none or nobody can tell."""
@@ -114,6 +121,12 @@ class GoingBack:
             OSError: Likewise.
         """
         ws = replace(self._ws, actor=intent.who)
+        if self._live and os.path.realpath(self._live) != os.path.realpath(ws.catalogue):
+            raise EnvironmentFailed(
+                "the watch guards another catalogue than the settings of its guard name",
+                where=visible(self._live),
+                fix="`mobius rollback` with the settings of the deploy (--env, LIBRARY_DIR)",
+            )
         parses = read_present(real_file(ws.catalogue), patience_s=0.0).document is not None
         options = RollbackOptions(
             backup=intent.backup or None,

@@ -20,7 +20,7 @@ from mobius_tui.guard.going_back import GoingBack
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.launch import VERB, close_void, forget_starts, guard_lock
 from mobius_tui.guard.mirror import Mirror
-from mobius_tui.guard.model import Measurement
+from mobius_tui.guard.model import Measurement, Plan
 from mobius_tui.guard.telling import Telling
 from mobius_tui.guard.timing import BootClock
 from mobius_tui.guard.watch import Leaving, Surroundings, run_watch
@@ -138,6 +138,8 @@ def _guard(
     ws: Workspace, environ: Mapping[str, str], env_name: str | None, watch: OpenWatch, lock: FileLock, wish: _Wish
 ) -> None:
     plan, clock = watch.plan, BootClock()
+    if plan.environment and plan.environment != ws.settings.environment:  # whoever started this guard chose another
+        ws, env_name = meant_by(ws, plan, environ), plan.environment
     keeper, mirror = Keeper(watch.path), Mirror(ws)
     telling = Telling(ws, plan.run, mirror, notify)
     live = Path(plan.live) if plan.live else None
@@ -148,7 +150,7 @@ def _guard(
         clock=clock,
         sleep=lambda seconds: pause(ws, seconds, wish),
         collector=_Alive(ws, collector, wish),
-        back=GoingBack(ws, environ, env_name, lambda text: telling.say("info", "rollback", text)),
+        back=GoingBack(ws, environ, env_name, lambda text: telling.say("info", "rollback", text), plan.live),
         notify=notify,
         ping=lambda: ping(ws.settings.dead_man_url) if ws.settings.dead_man_url else "",
         asked_to_end=lambda: wish.reason or _gone(ws, lock),
@@ -158,6 +160,11 @@ def _guard(
     finally:
         keeper.close()
         mirror.close()
+
+
+def meant_by(ws: Workspace, plan: Plan, environ: Mapping[str, str]) -> Workspace:
+    """The workspace with the settings of the environment that a watch was begun in, whoever starts its guard again."""
+    return open_workspace(ws.root, {"environment": plan.environment}, environ, ws.actor, lenient=True)
 
 
 class _Alive:

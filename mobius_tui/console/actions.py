@@ -245,6 +245,6 @@ def footer_actions(actions: Sequence[Action], snapshot: Snapshot) -> list[Action
     """Those that can be done now and have a place in the footer, from the left; those of the pane come first."""
     shown = [action for action in actions if action.rank and action.able(snapshot) is None]
     here = snapshot.pane.lower()
-    shown = [action for action in shown if action.leads is None or action.leads(snapshot) != here]
+    shown = [action for action in shown if not (here and action.leads and action.leads(snapshot) == here)]
     first = _FIRST.get(snapshot.pane, ())
     return sorted(shown, key=lambda action: (action.name not in first, action.rank))

@@ -13,10 +13,10 @@ import time
 from mobius_tui.console.asking import Action, Plan, Question, typed_in_production
 from mobius_tui.console.lines import Line, outside
 from mobius_tui.console.snapshot import HASHING, Snapshot, is_canary, publication_of, watch_on, way_is_free
-from mobius_tui.console.views.view import long_time
+from mobius_tui.console.views.view import long_time, span_of
 from mobius_tui.errors import BadInput, MobiusError, ProcessingFailed
 from mobius_tui.recovery.backups import Backup
-from mobius_tui.text import counted, human_seconds
+from mobius_tui.text import counted
 from mobius_tui.workspace import Workspace
 
 REASON = "from the console"
@@ -79,7 +79,7 @@ def _ask_deploy(ws: Workspace, snapshot: Snapshot) -> Question:
         (
             "Backup, migration into a staged file, verification, swap, smoke tests.",
             "Any failure rolls back. It runs on without this console; C ends and undoes it.",
-            f"A watch of {human_seconds(ws.settings.watch_seconds)} follows, automatic rollback on.",
+            f"A watch of {span_of(ws.settings.watch_seconds)} follows, automatic rollback on.",
         ),
         "Start deploy",
         typed_in_production(snapshot),

@@ -12,8 +12,8 @@ from mobius_tui.console.lines import outside
 from mobius_tui.console.publish_actions import REASON, flagged_environment
 from mobius_tui.console.snapshot import Snapshot, is_canary, publication_of, watch_on
 from mobius_tui.console.views.rules import latest_rules
+from mobius_tui.console.views.view import span_of
 from mobius_tui.system.clock import clock_text
-from mobius_tui.text import human_seconds
 from mobius_tui.workspace import Workspace
 
 EXTEND_S = 900.0
@@ -59,13 +59,13 @@ def able_to_switch(snapshot: Snapshot) -> str | None:
 def _plan_watch(ws: Workspace, snapshot: Snapshot) -> Plan:
     """Say what the settings make of it, then ask."""
     settings = ws.settings
-    lasts, every = human_seconds(settings.watch_seconds), human_seconds(settings.watch_interval)
+    lasts, every = span_of(settings.watch_seconds), span_of(settings.watch_interval)
     question = Question(
         f"Start a watch of what is live in {snapshot.environment}?",
         (
-            f"It lasts {lasts}, with a measurement every {every}; its baseline is how the service is now.",
+            f"It lasts {lasts} and measures every {every}; the baseline is taken now.",
             "Automatic rollback is off: when a rule fails it pages and asks. T turns it on.",
-            "Meanwhile deploy, migration and restore are refused. It goes on without this console.",
+            "Deploy, migration and restore are refused meanwhile. It needs no console.",
         ),
         "Start the watch",
     )
@@ -84,7 +84,7 @@ def _asks(act: str, **facts: object) -> Act:
     def call(ws: Workspace, _: Snapshot) -> str:
         from mobius_tui.operations.watching import ask_watch
 
-        return outside(ask_watch(ws, act, reason=REASON, **facts))
+        return f"{act}: {outside(ask_watch(ws, act, reason=REASON, **facts))}"
 
     return call
 

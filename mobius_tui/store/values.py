@@ -20,8 +20,11 @@ def text(value: object) -> str:
 
 
 def number(value: object) -> float | None:
-    """The value when it is a finite number; None otherwise."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+    """The value when it is a finite number; None otherwise, also for one that is too large for a float."""
+    try:
+        return value if isinstance(value, int | float) and math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def whole(value: object) -> int | None:

@@ -140,7 +140,7 @@ def test_without_a_database_nothing_can_be_asked_for():
 
 def test_the_footer_offers_only_what_can_be_done():
     shown = [action.name for action in footer_actions(registry(), running())]
-    assert shown == ["pause", "cancel", "backup", "rollback", "filter", "palette", "help", "quit"]
+    assert shown == ["pause", "cancel", "backup", "rollback", "watch", "filter", "palette", "help", "quit"]
     shown = [a.name for a in footer_actions(registry(), running(pane="Backups", chosen=running().backups[1].name))]
     assert shown[:6] == ["verify", "pin", "restore", "clean", "backup", "rollback"]
     assert label_of(ACTIONS["pause"], paused()) == "resume"

@@ -122,7 +122,7 @@ def _per_hour(value: float | None, glyphs: Glyphs) -> str:
 def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[Line]:
     """Value and trend of each figure; trends give way to values, and gaps to trends, when rows are few."""
     metrics = metrics_of(snapshot, glyphs)
-    alerts = len(raised_alerts(snapshot))
+    alerts, whole = len(raised_alerts(snapshot)), height
     height -= min(alerts, max(1, height - len(metrics) - 1)) + 1 if alerts else 0
     trends = sum(1 for metric in metrics if metric.trend)
     room = height - len(metrics)
@@ -136,7 +136,7 @@ def _head(snapshot: Snapshot, width: int, height: int, glyphs: Glyphs) -> list[L
             lines.append(trend_line(metric.trend, width, metric.scale, glyphs, judged=metric.limit is not None))
         if gaps:
             lines.append(BLANK)
-    if alerts and not gaps:
+    if alerts and not gaps and len(lines) < whole:
         lines.append(BLANK)
     if gaps and snapshot.store is not None:
         f = snapshot.store.figures

@@ -178,12 +178,9 @@ def _single(name: str, tick: TickRow) -> float | None:
 
 
 def _number(value: object) -> float | None:
-    """A finite number of a row; None for anything else, however large."""
-    try:
-        found = None if isinstance(value, bool) else number(value)
-        return None if found is None else float(found)
-    except OverflowError:
-        return None
+    """A finite number of a row; None for anything else, yes and no too."""
+    found = None if isinstance(value, bool) else number(value)
+    return None if found is None else float(found)
 
 
 def worst_of(ticks: Sequence[TickRow]) -> str:

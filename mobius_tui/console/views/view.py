@@ -90,6 +90,11 @@ def long_time(at: float | None) -> str:
     return "–" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
+def span_of(seconds: float) -> str:
+    """A planned span: ``60 min``, ``90 s``."""
+    return f"{seconds / 60:g} min" if seconds >= 60 and seconds % 30 == 0 else f"{seconds:g} s"
+
+
 def brief_seconds(seconds: float) -> str:
     """A duration as a clock reads it: ``0:09``, ``3:05``, ``1:02:09``."""
     minutes, rest = divmod(round(max(0.0, seconds)), 60)

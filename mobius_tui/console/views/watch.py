@@ -207,7 +207,7 @@ def _trouble_lines(watch: WatchRow, snapshot: Snapshot, width: int, glyphs: Glyp
     if not watch.active:
         return []
     old = snapshot.at - watch.updated_at
-    aged = f"figures {brief_seconds(old)} old"
+    aged = f"figures {_age(old)} old"
     said = ""
     role = "warn"
     if guard_dead(snapshot):
@@ -215,16 +215,15 @@ def _trouble_lines(watch: WatchRow, snapshot: Snapshot, width: int, glyphs: Glyp
         role = "bad"
     elif watch.problem:
         said = f"the guard is in trouble: {outside(watch.problem)}"
-    elif watch.state == "running" and old > 2 * _interval(watch) + _LATE_S:
+    elif watch.state == "running" and old > 2 * (number(watch.plan.get("interval_s")) or 60.0) + _LATE_S:
         said = f"no measurement since {short_time(watch.updated_at, snapshot.at)} UTC: {aged}"
     return [((row, role),) for row in wrap(f"{glyphs.warn} {said}", width, 3)] if said else []
 
 
-def _interval(watch: WatchRow) -> float:
-    try:
-        return float(number(watch.plan.get("interval_s")) or 60.0)
-    except OverflowError:
-        return 60.0
+def _age(seconds: float) -> str:
+    """In minutes: a line that counts seconds would be painted each second for nothing."""
+    minutes = int(max(0.0, seconds) // 60)
+    return f"{minutes:,} min" if minutes else "less than a minute"
 
 
 def _snapshot_lines(watch: WatchRow, snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[Line]:
@@ -232,18 +231,19 @@ def _snapshot_lines(watch: WatchRow, snapshot: Snapshot, width: int, glyphs: Gly
     label: Span = ("snapshots", "muted")
     rows: list[list[Span]] = [[label]] if watch.snapshots else []
     for each in watch.snapshots:
-        part = _snapshot(each, snapshot, glyphs)
+        part = _snapshot(each, watch, snapshot, glyphs)
         if width_of(columns([*rows[-1], part])) > width:
             rows.append([(" " * len(label[0]), "")])
         rows[-1].append(part)
     return [columns(row) for row in rows[:3]]
 
 
-def _snapshot(each: Mapping[str, Any], snapshot: Snapshot, glyphs: Glyphs) -> Span:
+def _snapshot(each: Mapping[str, Any], watch: WatchRow, snapshot: Snapshot, glyphs: Glyphs) -> Span:
     name, due = outside(each.get("name") or "?"), moment(each.get("due_at"))
     if moment(each.get("taken_at")) is not None:
         mark, role = verdict_mark(each.get("verdict"), glyphs)
         return f"{mark} {name} {outside(each.get('verdict') or glyphs.dash)}", role
+    due = due if watch.active else None  # what had not fallen due when it ended is not taken any more
     return f"{glyphs.dot} {name} {glyphs.dash if due is None else short_time(due, snapshot.at)}", "muted"
 
 

@@ -134,6 +134,11 @@ FAILURES: dict[str, Case] = {
         fails(only(20, 10), **before(10, 1000)),
         rolled_back("failures", 20),
     ),
+    "totals: 10 of 100, where 5 of 500 failed before": (fails(only(20, 10), **before(5, 500)), ACCEPTED),
+    "totals: 10 of 100, where 5 of 499 failed before": (
+        fails(only(20, 10), **before(5, 499)),  # too few to be compared as a sample
+        rolled_back("failures", 20),
+    ),
     "totals: exactly 3x baseline for an hour": (fails(lambda _: 3, lasts=60, **before(10, 1000)), ACCEPTED),
     "totals: rises from 0 to 20 %": (
         fails(lambda now: 200 * now // 300, 200, lasts=60),

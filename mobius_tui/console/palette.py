@@ -10,7 +10,18 @@ from textual.theme import Theme as TextualTheme
 from mobius_tui.console.glyphs import ASCII, UNICODE, Glyphs
 from mobius_tui.console.themes import Theme
 
-_BOLD = {"strong", "live", "title_active", "production", "alarm", "bad", "key", "tab_active", "border_active"}
+_BOLD = {
+    "strong",
+    "live",
+    "title_active",
+    "production",
+    "alarm",
+    "production_alarm",
+    "bad",
+    "key",
+    "tab_active",
+    "border_active",
+}
 _REVERSED = {"cursor", "tab_active", "choice_active"}
 
 
@@ -49,6 +60,7 @@ def look_of(theme: Theme, *, ascii_only: bool = False) -> Look:
         "header": (c["header_foreground"], c["header_background"]),
         "production": (c["production_foreground"], c["production_background"]),
         "alarm": (c["background"], c["bad"]),
+        "production_alarm": (c["production_background"], c["production_foreground"]),  # seen on a red ground, too
         "cursor": (c["cursor_foreground"], c["cursor_background"]),
         "tab_active": (c["cursor_foreground"], c["cursor_background"]),
         "choice_active": (c["cursor_foreground"], c["cursor_background"]),

@@ -24,6 +24,7 @@ def header_line(snapshot: Snapshot, now: float, width: int, glyphs: Glyphs) -> L
         The line; the environment and ``READ-ONLY`` stay to the last, before them the watch and the alerts.
     """
     ground = "production" if snapshot.environment == "production" else "header"
+    alarm = "production_alarm" if ground == "production" else "alarm"
     name = outside(snapshot.environment)
     environment = f"{glyphs.warn} PRODUCTION {glyphs.warn}" if ground == "production" else name
     clock = datetime.fromtimestamp(now, UTC).strftime("%H:%M")
@@ -50,7 +51,7 @@ def header_line(snapshot: Snapshot, now: float, width: int, glyphs: Glyphs) -> L
         ([environment], briefly, "", ""),
         ([environment], "", "", ""),
     ):
-        marked = [(watch, "alarm" if calls else ground), (said, "alarm" if loud else ground), (read_only, ground)]
+        marked = [(watch, alarm if calls else ground), (said, alarm if loud else ground), (read_only, ground)]
         spans: list[Span] = [(" " + "   ".join(part for part in left if part), ground)]
         for text, role in marked:
             spans += [("   ", ground), (text, role)] if text else []

@@ -201,7 +201,7 @@ def test_without_a_catalogue_there_is_nothing_to_watch(ws: Path, mobius: Mobius)
 
 def test_a_login_in_the_address_is_refused_and_kept_nowhere(place: Watched) -> None:
     secret = "hunter2hunter2"
-    answer = place.ask("watch", "--base-url", f"http://ann:{secret}@127.0.0.1:1/", "--duration", "2m")
+    answer = place.ask("watch", "--base-url", f"http://ann:{secret}@127.0.0.1:1/", *NOWHERE[2:])
     assert answer.code == 1 and "login" in answer.err
     assert secret not in answer.out + answer.err
     kept = [path for path in place.root.rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]

@@ -71,7 +71,7 @@ class Endpoints:
     ) -> None:
         self.gate = Gate(ws, log)
         self._checks = checks
-        self._json, self._text = _Shared(metrics.json), _Shared(metrics.text)
+        self._json, self._text = Shared(metrics.json), Shared(metrics.text)
         table = (
             Endpoint("/health", _READING, self._health, guarded=False),
             Endpoint("/metrics", _READING, self._prometheus),
@@ -117,7 +117,7 @@ class Endpoints:
         figures = await self._read(self._json)
         return Answer(200, figures)
 
-    async def _read(self, shared: _Shared[_T]) -> _T:
+    async def _read(self, shared: Shared[_T]) -> _T:
         asked = asyncio.wrap_future(shared.ask())
         done, _ = await asyncio.wait({asked}, timeout=CHECKS_S)
         if not done:
@@ -128,7 +128,7 @@ class Endpoints:
         return found[0]
 
 
-class _Shared(Generic[_T]):
+class Shared(Generic[_T]):
     """A reading in a thread of its own, the same one for all who ask meanwhile."""
 
     def __init__(self, read: Callable[[], _T]) -> None:
@@ -143,7 +143,10 @@ class _Shared(Generic[_T]):
                 return self._under_way
             coming: Future[tuple[list[_T], Exception | None]] = Future()
             self._under_way = coming
-        threading.Thread(target=self._run, args=(coming,), name="figures", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(coming,), name="figures", daemon=True).start()
+        except (RuntimeError, MemoryError):  # the next who asks tries again
+            self._end(coming, ([], Refused(503, "no thread can be started to look", retry_s=10)))
         return coming
 
     def _run(self, coming: Future[tuple[list[_T], Exception | None]]) -> None:
@@ -151,6 +154,9 @@ class _Shared(Generic[_T]):
             found: tuple[list[_T], Exception | None] = ([self._read()], None)
         except Exception as error:  # told to all who ask, as a defect
             found = ([], error)
+        self._end(coming, found)
+
+    def _end(self, coming: Future[tuple[list[_T], Exception | None]], found: tuple[list[_T], Exception | None]) -> None:
         with self._guard:
             self._under_way = None
         coming.set_result(found)

@@ -24,7 +24,7 @@ from mobius_tui.system.ports import listener_of
 from mobius_tui.text import visible
 from mobius_tui.uncaught import loop_handler
 from mobius_tui.worker.answers import Answer, Refused
-from mobius_tui.worker.endpoints import Endpoints, is_loopback, target_of
+from mobius_tui.worker.endpoints import Endpoints, Shared, is_loopback, target_of
 from mobius_tui.worker.extract import Extractor
 from mobius_tui.worker.health import HealthChecks
 from mobius_tui.worker.metrics import Metrics
@@ -80,6 +80,8 @@ class HttpServer:
         self._over = threading.Event()
         self._stopping: asyncio.Event | None = None
         self._said_file = False
+        self._address_guard = threading.Lock()
+        self._keeping = Shared(self._keep_up)
         self._doors: Doors | None = None
         self._requests = requests or RequestCounts()
         self._extractor = Extractor(ws, log)
@@ -146,15 +148,20 @@ class HttpServer:
         admitting = asyncio.create_task(doors.admit(bound))
         self.url, self.problem = _url_of(bound), ""
         self._log.write("info", "http", "listening", f"answering on {self.url}")
+        self._keep_address()
         try:
             while not self._over.is_set():
-                self._keep_address()
                 await self._wait(_KEEP_S)
-                gate.read_key()
+                self._keeping.ask()  # nobody waits for it: a disk that hangs must not keep this loop from saying so
                 self._extractor.rest()
         finally:
             admitting.cancel()
             await doors.shutdown(0.5)
+
+    def _keep_up(self) -> None:
+        """Look after the address and the key, which may have been changed; in a thread."""
+        self._keep_address()
+        self._endpoints.gate.read_key()
 
     async def _wait(self, seconds: float) -> None:
         assert self._stopping is not None
@@ -193,7 +200,12 @@ class HttpServer:
         self.url, self.problem = "", whole
 
     def _keep_address(self) -> None:
-        """Write where this worker answers, or why nowhere, unless it stands there already."""
+        """Write where this worker answers, or why nowhere, unless it stands there already or all is over."""
+        with self._address_guard:
+            if not self._over.is_set():
+                self._write_address()
+
+    def _write_address(self) -> None:
         told = {"url": self.url, "token": self._worker_id, "problem": self.problem}
         path = self._ws.state / ADDRESS_NAME
         try:
@@ -211,7 +223,7 @@ class HttpServer:
     def _forget_address(self) -> None:
         """Remove the address, unless it is another worker's by now."""
         path = self._ws.state / ADDRESS_NAME
-        with contextlib.suppress(OSError, ValueError, AttributeError):
+        with self._address_guard, contextlib.suppress(OSError, ValueError, AttributeError):
             if json.loads(read_whole(path).data).get("token") == self._worker_id:
                 path.unlink()
 

@@ -16,10 +16,12 @@ from worker_process import until
 
 from mobius_tui.launch.health import ADDRESS_NAME, ask_health, worker_address
 from mobius_tui.logs import JsonLog
+from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.system.locks import FileLock
 from mobius_tui.system.processes import process_token
 from mobius_tui.worker import connections, endpoints
 from mobius_tui.worker import http as worker_http
+from mobius_tui.worker.answers import Refused
 from mobius_tui.worker.endpoints import is_own_host
 from mobius_tui.worker.health import Check, HealthChecks
 from mobius_tui.worker.http import HttpServer
@@ -187,6 +189,22 @@ def test_who_asks_nothing_makes_room_for_who_does(serve: Serve, monkeypatch: pyt
     assert ask(server)[0] in {200, 503}
 
 
+def test_who_sends_json_slowly_makes_room_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTIONS", 3)
+    server = serve()
+    port = port_of(server)
+    held = [socket.create_connection(("127.0.0.1", port), timeout=30) for _ in range(3)]
+    for raw in held:
+        raw.sendall(b"POST /api/dhash/extract HTTP/1.1\r\nHost: localhost\r\n")
+        raw.sendall(b"Content-Type: application/json\r\nContent-Length: 60000\r\n\r\n{")
+    until(lambda: server.connections() == 3, "three connections")
+    assert ask(server)[0] in {200, 503}
+    assert ended(held[0]), "the oldest had to go, and was not waited for"
+    for raw in held:
+        raw.close()
+    until(lambda: server.connections() == 0, "they are gone")
+
+
 def ended(raw: socket.socket) -> bool:
     try:
         return raw.recv(100) == b""
@@ -266,6 +284,44 @@ def test_the_address_is_kept_and_removed(serve: Serve, ws: Workspace) -> None:
         lock.release()
     server.stop()
     assert not path.exists()
+
+
+def test_a_disk_that_hangs_keeps_nobody_from_being_answered(
+    serve: Serve, ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_http, "_KEEP_S", 0.05)
+    server = serve()
+    port_of(server)
+    hung, goes_on = threading.Event(), threading.Event()
+
+    def hang(path: Path) -> object:
+        hung.set()
+        goes_on.wait(60)
+        return read_whole(path)
+
+    monkeypatch.setattr(worker_http, "read_whole", hang)
+    try:
+        assert hung.wait(30), "the address is looked after"
+        assert ask(server)[0] in {200, 503}
+        assert not goes_on.is_set()
+    finally:
+        goes_on.set()
+    monkeypatch.setattr(worker_http, "read_whole", read_whole)
+    server.stop()
+    assert not (ws.state / ADDRESS_NAME).exists()
+
+
+def test_figures_are_read_again_after_no_thread_could_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = endpoints.Shared(lambda: 7)
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as short:
+        short.setattr(threading.Thread, "start", refuse)
+        found, problem = shared.ask().result(0)
+        assert not found and isinstance(problem, Refused) and problem.answer.status == 503
+    assert shared.ask().result(30) == ([7], None)
 
 
 def test_the_address_of_another_worker_is_left_alone(serve: Serve, ws: Workspace) -> None:

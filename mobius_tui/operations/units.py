@@ -128,8 +128,9 @@ def _common(ws: Workspace, user: bool, environ: Mapping[str, str]) -> Iterator[s
         yield "NoNewPrivileges=true"
         return
     yield from _account(ws)
-    if any(getattr(ws.settings, hook) for hook in HOOKS):
-        yield "# Hooks are set, which may use sudo and write elsewhere: less is forbidden."
+    told_by_command = any(route.command for route in ws.sourced.routes.values())
+    if told_by_command or any(getattr(ws.settings, hook) for hook in HOOKS):
+        yield "# Hooks or [notify] commands are set, which may use sudo or sendmail: less is forbidden."
         yield "ProtectSystem=full"
     else:
         yield from ("NoNewPrivileges=true", "ProtectSystem=strict")

@@ -104,6 +104,16 @@ def test_hooks_are_not_kept_from_what_they_are_for(make_workspace: Opened) -> No
     assert "RestrictSUIDSGID" not in unit, "it implies NoNewPrivileges"
 
 
+def test_commands_of_notifications_are_not_kept_from_what_they_are_for(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    init_workspace(root)
+    for table, strict in (('url = "https://hooks.example/x"', True), ('command = "sendmail oncall"', False)):
+        (root / "mobius.toml").write_text(f"[notify.sre]\n{table}\n")
+        for unit in made(open_workspace(root, {}, {}, "tester")).values():
+            assert ("NoNewPrivileges=" in unit) is strict, "sendmail is run with another group's rights"
+            assert value(unit, "ProtectSystem") == ("strict" if strict else "full")
+
+
 def test_no_secret_and_no_setting_is_in_a_unit(tmp_path: Path) -> None:
     root = tmp_path / "ws"
     init_workspace(root)

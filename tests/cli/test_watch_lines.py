@@ -4,7 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mobius_tui.cli.layout import columns_of
-from mobius_tui.cli.watch_lines import end_lines, failing_lines, figure, rule_table, tick_line, verdict_of
+from mobius_tui.cli.watch_lines import (
+    end_lines,
+    event_sentence,
+    failing_lines,
+    figure,
+    rule_table,
+    tick_line,
+    verdict_of,
+)
 from mobius_tui.guard.model import RULES, CatalogueLook, HealthLook, Measurement, RuleRow
 
 GOOD = Measurement(
@@ -32,7 +40,7 @@ def test_each_rule_in_its_own_unit() -> None:
 
 def test_a_measurement_in_a_line_of_80_columns() -> None:
     line = tick_line(GOOD.to_json(), ROWS)
-    assert line == "12:00:00  +12:00     FAIL     healthy     fail  0.3%  p95 45.0 s!  queue  37"
+    assert line == "12:00:00  +12:00     FAIL     healthy      fail  0.3%  p95 45.0 s!  queue  37"
     assert len(line) <= 80
 
 
@@ -50,6 +58,22 @@ def test_the_worst_rule_is_the_verdict() -> None:
 
 def test_why_a_rule_fails_stands_below() -> None:
     assert failing_lines(ROWS, 80) == ["    p95: 45 s of 30 s"]
+
+
+def test_a_rule_without_data_is_explained_where_it_is_asked_for() -> None:
+    assert len(failing_lines(ROWS, 80, also={"failures"})) == 2
+
+
+def test_what_happens_in_words() -> None:
+    trigger = {"what": "trigger", "who": "guard", "reason": "rule health", "row": {"sentence": "3 bad in a row"}}
+    assert event_sentence(trigger) == "rolling back, decided by guard: rule health: 3 bad in a row"
+    assert (
+        event_sentence({"what": "gap", "from": 3, "to": 5, "why": "asleep"})
+        == "measurements 3 to 5 were missed: asleep"
+    )
+    asked = {"what": "wish", "who": "eve", "act": "stop", "reason": "enough", "answer": "stopped by eve"}
+    assert event_sentence(asked) == "eve: stop (enough): stopped by eve"
+    assert event_sentence({"what": "guard"}) == ""
 
 
 def test_the_table_has_every_rule_whatever_is_there() -> None:
@@ -74,3 +98,5 @@ def test_damaged_rows_are_shown_as_far_as_they_go(measured: dict[str, object], r
     failing_lines(rows, 80)
     rule_table(rows, 80)
     end_lines(measured, 80)
+    for what in ("trigger", "wish", "gap", "snapshot", "rollback"):
+        event_sentence({**measured, "what": what})

@@ -4,7 +4,6 @@ import sqlite3
 from collections.abc import Callable
 
 import pytest
-from conftest import Opened
 
 from mobius_tui.errors import Held
 from mobius_tui.guard.files import open_watch, plan_watch
@@ -18,6 +17,8 @@ from mobius_tui.store.database import write_meta, writing
 from mobius_tui.store.jobs import Job, list_jobs
 from mobius_tui.worker.sync import LiveSync
 from mobius_tui.workspace import Workspace
+
+Opened = Callable[..., Workspace]
 
 Store = Callable[[Workspace], sqlite3.Connection]
 Run = Callable[..., Job]

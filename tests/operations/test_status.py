@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Opened
 
 from mobius_tui.guard.files import plan_watch
 from mobius_tui.guard.model import Plan
@@ -22,6 +21,8 @@ from mobius_tui.store.jobs import Job, add_job, finish_job, update_job
 from mobius_tui.system.locks import FileLock
 from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
+
+Opened = Callable[..., Workspace]
 
 CATALOGUE = {
     "images": [

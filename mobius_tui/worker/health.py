@@ -218,9 +218,9 @@ class HealthChecks:
         assert isinstance(found, dict)
         return found
 
-    def backups(self) -> list[Backup]:
-        """The backups as they were when a check last looked through them."""
-        return self._backups[1] if self._backups is not None else []
+    def backups(self) -> list[Backup] | None:
+        """The backups as they were when a check last looked through them; None when none could yet."""
+        return self._backups[1] if self._backups is not None else None
 
     def _identity(self) -> str | None:
         if not self._library_id:

@@ -95,7 +95,7 @@ class Reading:
         checks: Of the worker's health.
         migrated_at: When a migration or a deploy published last; None when never.
         backup_at: Of the newest verified backup; None when there is none.
-        backups: Backups by state.
+        backups: Backups by state; None when they could not be looked at.
         footprint: What the worker takes of the machine.
         answered: Its requests.
     """
@@ -107,7 +107,7 @@ class Reading:
     checks: Mapping[str, Check]
     migrated_at: float | None
     backup_at: float | None
-    backups: Mapping[str, int]
+    backups: Mapping[str, int] | None
     footprint: Footprint
     answered: Answered
 
@@ -191,7 +191,7 @@ class Metrics:
     def _look(self) -> Reading:
         checks = self._examined()
         backups = self._checks.backups()
-        good = [backup.at for backup in backups if backup.state == "verified" and backup.at <= clock.now()]
+        good = [backup.at for backup in backups or () if backup.state == "verified" and backup.at <= clock.now()]
         stored = self._read_database()
         return Reading(
             at=clock.now(),
@@ -201,7 +201,7 @@ class Metrics:
             checks=checks,
             migrated_at=self._migrated_at(),
             backup_at=max(good, default=None),
-            backups=Counter(backup.state for backup in backups),
+            backups=None if backups is None else Counter(backup.state for backup in backups),
             footprint=self._footprint.look(),
             answered=self._requests.read(),
         )

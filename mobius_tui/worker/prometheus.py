@@ -98,10 +98,10 @@ def _counter(name: str, says: str, value: float | None) -> Metric:
     return CounterMetricFamily(f"mobius_{name}", says, value=value)
 
 
-def _one_of(name: str, says: str, label: str, choices: Iterable[str], chosen: Iterable[str]) -> Metric:
-    """A 0/1 gauge with a sample for each choice."""
-    held = set(chosen)
-    return _each(name, says, label, {choice: float(choice in held) for choice in choices})
+def _one_of(name: str, says: str, label: str, choices: Iterable[str], chosen: Iterable[str] | None) -> Metric:
+    """A 0/1 gauge with a sample for each choice; NaN where it is not known what was chosen."""
+    held = None if chosen is None else set(chosen)
+    return _each(name, says, label, {choice: None if held is None else float(choice in held) for choice in choices})
 
 
 def _each(name: str, says: str, label: str, values: Mapping[str, float | None]) -> Metric:
@@ -193,7 +193,8 @@ def _library(reading: Reading) -> Iterator[Metric]:
 
 
 def _backups(reading: Reading) -> Iterator[Metric]:
-    states = {**dict.fromkeys(BACKUP_STATES, 0), **reading.backups}
+    known = reading.backups
+    states: dict[str, float | None] = {**dict.fromkeys(BACKUP_STATES, None if known is None else 0), **(known or {})}
     yield _each("backups", "Backups by state.", "state", states)
     made, migrated = reading.backup_at, reading.migrated_at
     yield _gauge("last_backup_timestamp_seconds", "When the newest verified backup was made.", made)
@@ -226,13 +227,16 @@ def _watch(reading: Reading) -> Iterator[Metric]:
     yield _gauge("watch_active", "1 while a watch is not at its end.", None if unknown else float(active))
     left = max(0.0, watch.until_at - reading.at) if watch is not None and active else 0.0
     yield _gauge("watch_remaining_seconds", "Time until the watch is over, 0 without one.", None if unknown else left)
-    yield _one_of("watch_state", "1 for the latest watch's.", "state", WATCH_STATES, [watch.state] if watch else [])
-    outcome = [watch.outcome] if watch else []
+    states = [watch.state] if watch else []
+    yield _one_of("watch_state", "1 for the latest watch's.", "state", WATCH_STATES, None if unknown else states)
+    outcome = None if unknown else [watch.outcome] if watch else []
     yield _one_of("watch_outcome", "1 for how the latest watch stands or ended.", "outcome", OUTCOMES, outcome)
     verdicts = {str(rule.get("rule")): str(rule.get("verdict")) for rule in (tick.rules if active and tick else ())}
-    failing = [rule for rule, verdict in verdicts.items() if verdict == "fail"]
+    failing = None if unknown else [rule for rule, verdict in verdicts.items() if verdict == "fail"]
     yield _one_of("watch_rule_failing", "1 for a rule that fails at the latest measurement.", "rule", RULES, failing)
-    blind = [rule for rule, verdict in verdicts.items() if verdict in {"no data", "collector error"}]
+    blind = (
+        None if unknown else [rule for rule, verdict in verdicts.items() if verdict in {"no data", "collector error"}]
+    )
     yield _one_of("watch_rule_blind", "1 for a rule without data at the latest measurement.", "rule", RULES, blind)
     measured = tick.at if tick else watch.began_at if watch else None
     yield _gauge("watch_last_measurement_timestamp_seconds", "Of the latest watch; its begin before any.", measured)

@@ -161,7 +161,7 @@ class Service:
         for act, due in list(self._due.items()):
             if time.monotonic() >= due:
                 every = {self._forget: _FORGET_S, self._glance: GLANCE_S}
-                self._due[act] = time.monotonic() + every.get(act, _SAMPLE_S)
+                self._due[act] = next_due(due, time.monotonic(), every.get(act, _SAMPLE_S))
                 act(connection)
 
     def _sample(self, connection: sqlite3.Connection) -> None:
@@ -200,3 +200,14 @@ class Service:
         while not (self._runner.join(0.1) and self._follower.ended(0.1) and self._recovery.join(0.1)):
             pass
         self._database.close()
+
+
+def next_due(due: float, now: float, every: float) -> float:
+    """When an act is due again: by its own beat, so that no minute goes without a sample; from now on when it is late.
+
+    Args:
+        due: When it was due.
+        now: When it is done.
+        every: Seconds between two.
+    """
+    return due + every if due + every > now else now + every

@@ -20,6 +20,7 @@ from mobius_tui.store.database import open_database
 from mobius_tui.store.metrics import keep_batch
 from mobius_tui.store.watches import TickRow, WatchRow, write_tick, write_watch
 from mobius_tui.system import clock
+from mobius_tui.worker import health
 from mobius_tui.worker.alerting import AUDIENCE, NAMES, Figures, look_at
 from mobius_tui.worker.health import HealthChecks
 from mobius_tui.worker.metrics import Metrics
@@ -180,6 +181,26 @@ def test_what_was_not_measured_is_no_number_and_never_zero(ws: Workspace) -> Non
         assert math.isnan(value(text, name)), name
     for name in ("last_migration_timestamp_seconds", "last_backup_age_seconds", "watch_interval_seconds"):
         assert math.isnan(value(text, name)), name
+
+
+def test_backups_that_cannot_be_looked_at_are_not_none(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: Path) -> list[object]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(health, "list_backups", refuse)
+    text = text_of(ws)
+    assert math.isnan(value(text, "backups", state="verified"))
+    assert value(text, "health_check_ok", check="backup") == 0
+
+
+def test_without_a_database_nothing_that_comes_from_it_is_zero(tmp_path: Path) -> None:
+    text = text_of(make_workspace(tmp_path / "none", 0))
+    assert value(text, "database_readable") == 0
+    for name, label, each in (
+        ("watch_state", "state", "running"), ("watch_outcome", "outcome", "rolled back"),
+        ("watch_rule_failing", "rule", "p95"), ("watch_rule_blind", "rule", "p95"),
+    ):  # fmt: skip
+        assert math.isnan(value(text, name, **{label: each})), name
 
 
 def test_every_expression_of_rules_and_dashboard_names_samples_of_a_fresh_worker(ws: Workspace) -> None:

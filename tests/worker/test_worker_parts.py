@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import sqlite3
 import threading
@@ -24,7 +25,7 @@ from mobius_tui.worker import runner as runner_module
 from mobius_tui.worker.database import LiveDatabase
 from mobius_tui.worker.row import RowKeeper
 from mobius_tui.worker.runner import TRIES, JobRunner
-from mobius_tui.worker.service import Service
+from mobius_tui.worker.service import Service, next_due
 from mobius_tui.worker.stopping import StopRequest
 from mobius_tui.workspace import Workspace
 
@@ -250,3 +251,18 @@ def test_what_was_cut_off_is_brought_to_rest_beside_the_loop(tmp_path: Path, mon
     told = [json.loads(line) for line in (ws.logs / "service.log").read_text().splitlines()]
     said = [record["message"] for record in told if record["event"] == "recovery"]
     assert said == ["it was cut off", "ValueError: a defect"]
+
+
+def test_a_day_of_minutes_has_no_gap_though_each_look_is_a_little_late() -> None:
+    late = random.Random(5)
+    due, minutes = 30.0, set()
+    for _ in range(1440):
+        now = due + late.uniform(0.0, 0.9)
+        minutes.add(int(now // 60))
+        due = next_due(due, now, 60.0)
+    assert minutes == set(range(1440))
+
+
+def test_what_was_missed_is_not_made_up_for() -> None:
+    assert next_due(0.0, 5000.0, 60.0) == 5060.0
+    assert next_due(5000.0, 5060.5, 60.0) == 5120.5

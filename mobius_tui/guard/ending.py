@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -17,12 +18,13 @@ from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.backups import pin
 from mobius_tui.recovery.history import HISTORY_NAME, note_act, read_history
 from mobius_tui.rollback.publications import read_acts
-from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
 EXIT_CODES: Final[Mapping[str, int]] = {"accepted": 0, "rolled back": 2, "void": 2, "undecided": 4, "stopped": 4}
 """What whoever is attached to a watch exits with, by its outcome."""
+
+_PUBLISHES = frozenset({"migrate", "deploy", "deploy held", "backup restore"})
 
 _SEVERITIES: Mapping[str, Severity] = {"accepted": "info", "void": "info", "rolled back": "critical"}
 
@@ -107,15 +109,35 @@ def history_stamp(ws: Workspace) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-def superseded_by(ws: Workspace, keeper: Keeper) -> tuple[str, str]:
-    """Who has published since the time was over, and by which run; empty when nobody has."""
-    at = (keeper.story.over or {}).get("at")
-    since = clock.iso(at) if isinstance(at, int | float) else ""
+def last_publication(ws: Workspace) -> tuple[str, str]:
+    """Who put content live last, and by which run, as the history has it; empty when nobody did. No rollback is one."""
     for act in reversed(read_acts(ws.state)):
-        if str(act.get("time") or "") < since:
-            break
-        if act.get("act") == "rollback" or act.get("run") == keeper.story.plan.deploy:
-            continue
-        if isinstance(act.get("after"), str) and act["after"] != act.get("before"):
+        if _publishes(ws, act):
             return str(act.get("who") or "?"), str(act.get("run") or act.get("act"))
     return "", ""
+
+
+def superseded_by(ws: Workspace, keeper: Keeper) -> tuple[str, str]:
+    """Who has published since the watch began, and by which run; empty when nobody has.
+
+    Judged by the order of the history: a wall clock that was set hides nobody.
+    """
+    who, run = last_publication(ws)
+    plan, start = keeper.story.plan, keeper.story.start or {}
+    known = start.get("published")
+    if plan.deploy and any(act.get("run") == plan.deploy for act in read_acts(ws.state)):
+        known = plan.deploy
+    return (who, run) if isinstance(known, str) and run != known else ("", "")
+
+
+def _publishes(ws: Workspace, act: Mapping[str, Any]) -> bool:
+    """Whether an act put new content live: going back does not, nor does what was written to another file."""
+    if act.get("act") not in _PUBLISHES or not isinstance(act.get("after"), str):
+        return False
+    if act["after"] == act.get("before"):
+        return False
+    details = act.get("details")
+    output = details.get("output") if isinstance(details, Mapping) else None
+    with contextlib.suppress(MobiusError):  # which catalogue is the live one cannot be told: it may be this one
+        return not isinstance(output, str) or os.path.realpath(output) == os.path.realpath(ws.catalogue)
+    return True

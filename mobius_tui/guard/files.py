@@ -11,11 +11,12 @@ from typing import Any
 from mobius_tui.errors import BadInput, EnvironmentFailed, Held, MobiusError
 from mobius_tui.guard.model import Plan
 from mobius_tui.guard.records import State, Story, story_of
-from mobius_tui.guard.timing import BootClock, Clock
+from mobius_tui.guard.timing import GAP_INTERVALS, BootClock, Clock
 from mobius_tui.recovery.atomic import explained
 from mobius_tui.recovery.journal import ENDING, JOURNALS, RESERVED_BYTES, Journal, read_journal, run_of
-from mobius_tui.recovery.watches import WATCHES, open_watches
+from mobius_tui.recovery.watches import GUARD_LOCK, WATCHES, open_watches
 from mobius_tui.system import clock as wall
+from mobius_tui.system.locks import holder_of
 from mobius_tui.system.processes import is_alive, process_token
 from mobius_tui.text import human_seconds, visible
 from mobius_tui.workspace import Workspace
@@ -45,6 +46,7 @@ class OpenWatch:
         path: Its journal.
         ready: ``start`` when a guard should run; for a planned one ``wait`` while its deploy is under way and ``void``
             when that never went live.
+        late_s: Seconds since its time is over, or since a guard took it up after that.
     """
 
     run: str
@@ -57,6 +59,7 @@ class OpenWatch:
     who: str
     path: Path
     ready: str
+    late_s: float = 0.0
 
 
 def plan_watch(ws: Workspace, plan: Plan) -> Path:
@@ -159,11 +162,13 @@ def all_open(ws: Workspace, clock: Clock | None = None) -> list[OpenWatch]:
 def refuse_during_watch(ws: Workspace) -> None:
     """Refuse what must not happen during a watch; one whose time is over without a verdict refuses nothing.
 
+    While its guard is still at the last measurement there is no verdict yet, and it may roll back.
+
     Raises:
         Held: A watch is on: says who started it and until when.
     """
     for watch in all_open(ws):
-        over = watch.left_s <= 0 and watch.state != "rolling back"
+        over = watch.left_s <= 0 and watch.state != "rolling back" and not _being_decided(ws, watch)
         if watch.ready != "start" or over or watch.state == "undecided":
             continue
         until = wall.iso(wall.now() + watch.left_s)
@@ -171,7 +176,17 @@ def refuse_during_watch(ws: Workspace) -> None:
         said = f"a watch guards {live} {visible(watch.who)} until {until} ({human_seconds(watch.left_s)} left)"
         if watch.state == "rolling back":
             said = f"the watch {visible(watch.run)} of {visible(watch.who)} is rolling back"
+        elif watch.left_s <= 0:
+            said = f"the time of the watch {visible(watch.run)} of {visible(watch.who)} is over: it is being decided"
         raise Held(said, fix="`mobius watch` joins it, `mobius watch accept` or `mobius watch stop --reason` ends it")
+
+
+def _being_decided(ws: Workspace, watch: OpenWatch) -> bool:
+    """Whether a living guard is at the last measurement, after which it may roll back: two intervals at most."""
+    if watch.state != "running" or watch.late_s > max(_LOST_S, GAP_INTERVALS * watch.plan.interval_s):
+        return False
+    holder = holder_of(ws.state / GUARD_LOCK)
+    return holder is not None and holder.token == watch.token
 
 
 def _read(ws: Workspace, path: Path, clock: Clock) -> OpenWatch | None:
@@ -187,11 +202,10 @@ def _read(ws: Workspace, path: Path, clock: Clock) -> OpenWatch | None:
         return OpenWatch(
             run_of(path), plan, "planned", 0.0, 0.0, plan.duration_s, "", who, path, readiness(ws, told, clock)
         )
-    left = told.deadline_s - told.anchor.elapsed(clock, told.last_elapsed_s)
-    until = clock.now() + left
-    return OpenWatch(
-        run_of(path), plan, told.state, told.started_at, until, left, told.guard, who, path, readiness(ws, told, clock)
-    )
+    elapsed = told.anchor.elapsed(clock, told.last_elapsed_s)
+    left, late = told.deadline_s - elapsed, max(0.0, elapsed - max(told.deadline_s, told.anchor.elapsed_s))
+    until, ready = clock.now() + left, readiness(ws, told, clock)
+    return OpenWatch(run_of(path), plan, told.state, told.started_at, until, left, told.guard, who, path, ready, late)
 
 
 def readiness(ws: Workspace, story: Story, clock: Clock) -> str:

@@ -21,7 +21,7 @@ from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.watches import GUARD_LOCK, open_watches
 from mobius_tui.system import clock
-from mobius_tui.system.locks import FileLock, Holder, holder_of
+from mobius_tui.system.locks import FileLock, Holder, catalogue_lock, holder_of
 from mobius_tui.system.processes import process_token, reap, start_detached
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
@@ -47,6 +47,7 @@ MOST_PAUSE_S = 600.0
 _started: set[int] = set()
 # guards that this process started: collected when they have ended, so that no zombie stays
 
+_LOCKED_S = 2.0
 _PAUSE_S = 5.0
 _FORGOTTEN_S = 3600.0
 _PAGED_START = 5
@@ -88,7 +89,7 @@ def begin_watch(
         The watch that is on; another one than the plan's when it was joined.
 
     Raises:
-        Held: A deploy is about to begin one.
+        Held: A deploy is about to begin one, or another operation holds the library.
         EnvironmentFailed: The guard does not start; says why, as far as it told. The plan stays and is tried again.
         OutOfResource: There is no room for it.
     """
@@ -102,7 +103,9 @@ def begin_watch(
             said = f"{visible(found.plan.deploy)} of {visible(found.who)} is under way and begins a watch itself"
             raise Held(said, fix="wait for it, then `mobius watch` joins its watch")
         if found is None or found.ready == "void":
-            plan_watch(ws, plan)
+            # a publication that is under way would be judged, and undone, as if it were what is live now
+            with catalogue_lock(ws.catalogue, ws.actor, "starting a watch", wait_s=_LOCKED_S):
+                plan_watch(ws, plan)
     finally:
         one.release()
     return start_guard(ws, environ, env_name, wait_s=wait_s)

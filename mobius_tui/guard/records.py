@@ -42,6 +42,7 @@ class Story:
         extended_s: Seconds that were added.
         asked_s: Those of them that people asked for; the rest went by without a verdict.
         answered: The measurement up to which a person has answered for what failed.
+        unmet: A wish that ends the watch or rolls back, granted and not done yet; None otherwise.
         taken: Wishes that were taken, by their number: whether they were granted, and what was answered.
         measurements: Oldest first.
         history: What the rules said of each.
@@ -68,6 +69,7 @@ class Story:
     extended_s: float = 0.0
     asked_s: float = 0.0
     answered: int = 0
+    unmet: Mapping[str, Any] | None = None
     taken: dict[int, tuple[bool, str]] = field(default_factory=dict)
     measurements: list[Measurement] = field(default_factory=list)
     history: list[tuple[RuleRow, ...]] = field(default_factory=list)
@@ -131,6 +133,7 @@ class Story:
             self.rollback = record if record.get("state") == "begins" else self.rollback
         elif what in {"trigger", "ending", "end"}:
             setattr(self, what, record)
+            self.unmet = None
         elif what == "time over":
             self.over = record
 
@@ -153,6 +156,8 @@ class Story:
             self.extended_s += _seconds(facts.get("added_s"))
             self.asked_s += _seconds(facts.get("seconds"))
             self.over, self.answered = None, self.last_number
+        elif record.get("act") in {"accept", "stop", "rollback", "gone back"}:
+            self.unmet = record
         elif record.get("act") == "auto":
             self.plan = replace(self.plan, auto=facts.get("on") is True)
 

@@ -9,7 +9,7 @@ from traceback import format_exception
 from typing import Protocol
 
 from mobius_tui.guard.canary import watch_canary
-from mobius_tui.guard.ending import decide, finish, history_stamp, pin_way_back, superseded_by
+from mobius_tui.guard.ending import decide, finish, history_stamp, last_publication, pin_way_back, superseded_by
 from mobius_tui.guard.going_back import Intent
 from mobius_tui.guard.granting import answer
 from mobius_tui.guard.keeping import Keeper
@@ -194,6 +194,8 @@ class Watch:
             self._take_up()
             self._up = True
         if self._story.ending is None:
+            self._meet()
+        if self._story.ending is None and not self._superseded():
             self._take_wishes()
         if self._story.ending is None:
             {"rolling back": self._go_back, "undecided": self._hold}.get(self._story.state, self._go_on)()
@@ -207,7 +209,8 @@ class Watch:
         clock, plan, token = self._around.clock, self._plan, process_token()
         if self._story.start is None:
             begin = Anchor.here(clock, 0.0)
-            self._keeper.note("start", **begin.to_json(), way=self._around.back.way())
+            known = {"way": self._around.back.way(), "published": last_publication(self._ws)[1]}
+            self._keeper.note("start", **begin.to_json(), **known)
             self._keeper.note("guard", token=token, **begin.to_json())
             auto = "on" if plan.auto else "off"
             said = f"a watch of {human_seconds(plan.duration_s)} begins, automatic rollback is {auto}"
@@ -262,13 +265,18 @@ class Watch:
             rows = judge(self._plan, [*self._story.measurements, measurement])
             name = str(wish.facts.get("name") or "") or f"asked by {wish.who}"
             self._snapshot(name, None, measurement, rows, elapsed)
-        elif wish.act == "rollback":
-            self._trigger(None, wish.who, wish.reason or f"{wish.who} asked for it")
-        elif wish.act == "gone back":
-            self._end("rolled back", wish.who, wish.reason or f"{wish.who} rolled back")
-        elif wish.act in {"accept", "stop"}:
-            outcome: Outcome = "accepted" if wish.act == "accept" else "stopped"
-            self._end(outcome, wish.who, wish.reason or f"{wish.who} accepted it")
+        else:
+            self._meet()
+
+    def _meet(self) -> None:
+        """Do what was granted: at once, or after a kill between the two."""
+        act, who, reason = (str((self._story.unmet or {}).get(name) or "") for name in ("act", "who", "reason"))
+        if act == "rollback":
+            self._trigger(None, who, reason or f"{who} asked for it")
+        elif act == "gone back":
+            self._end("rolled back", who, reason or f"{who} rolled back")
+        elif act:
+            self._end("accepted" if act == "accept" else "stopped", who, reason or f"{who} accepted it")
 
     def _go_on(self) -> None:
         """Measure what has fallen due, and come to the end when the time is over."""
@@ -309,7 +317,7 @@ class Watch:
         self._ping()
         self._take_due_snapshots(elapsed)
         fails = failing(rows)
-        if fails and self._plan.auto:
+        if fails and self._plan.auto and not self._superseded():
             self._trigger(fails[0], f"rule {fails[0].rule}", names_of(fails))
         elif fails:
             self._ask(fails)
@@ -404,13 +412,6 @@ class Watch:
 
     def _hold(self) -> None:
         """Without a verdict: keep the way back, page each hour, wait for a person or the next publication."""
-        acts = history_stamp(self._ws)
-        if acts != self._acts:  # a look at the file four times a second, at what it holds only when that changed
-            self._acts = acts
-            who, run = superseded_by(self._ws, self._keeper)
-            if who:
-                self._end("undecided", who, f"superseded by {run}")
-                return
         late = max(0.0, self._elapsed() - self._story.deadline_s)
         page = f"undecided {self._story.last_number} {due_number(late, self._plan.interval_s * PAGES_EVERY)}"
         if page in self._story.paged:
@@ -425,6 +426,16 @@ class Watch:
             "undecided", "critical", "no verdict", said, self._verdict(), audience="performance", key=page
         )
         self._show()
+
+    def _superseded(self) -> bool:
+        """End a watch of what is live no more: what somebody has published since is not its to judge or to undo."""
+        acts = history_stamp(self._ws)
+        if acts != self._acts and self._story.state != "rolling back":  # four times a second: read only what changed
+            self._acts = acts
+            who, run = superseded_by(self._ws, self._keeper)
+            if who:
+                self._end("undecided", who, f"superseded by {run}")
+        return self._story.ending is not None
 
     def _end(self, outcome: Outcome, decided_by: str, reason: str) -> None:
         decide(self._keeper, outcome, decided_by, reason, self._elapsed())

@@ -71,7 +71,8 @@ def migrate(
     options.check()
     effort = Effort(time.monotonic())
     target = target_of(ws, options)
-    if target is not None and options.input is None and options.output is None:
+    published = target is not None and is_live(ws, target)
+    if published:
         refuse_during_watch(ws)
     existed = False
     with contextlib.ExitStack() as held:
@@ -82,6 +83,8 @@ def migrate(
                 raise EnvironmentFailed("the catalogue vanished meanwhile", where=visible(str(library.source)))
             if target is not None and attempt == 0:
                 held.enter_context(catalogue_lock(target, ws.actor, f"migration {progress.run_id}"))
+                if published:  # a watch begins under this lock
+                    refuse_during_watch(ws)
             findings = _find_out(ws, connection, library, options, progress, effort)
             if target is None:
                 waiting = _match(ws, connection, findings, options, progress, effort)

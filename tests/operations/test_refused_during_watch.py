@@ -48,6 +48,9 @@ def test_a_migration_in_place_is_refused_until_it_ends(make_workspace: Opened, r
     assert ws.catalogue.read_bytes() == before
     assert run(ws, kind="dry-run").state == "done"
     assert run(ws, output=str(ws.root / "other.json")).state == "done"
+    assert run(ws, input=str(ws.catalogue)).state == "refused"
+    assert run(ws, output=str(ws.catalogue)).state == "refused"
+    assert ws.catalogue.read_bytes() == before
     end(ws)
     assert run(ws).state == "done"
 

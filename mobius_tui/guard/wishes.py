@@ -25,6 +25,7 @@ MOST_ADDED_S: Final = 86_400.0
 """Seconds that people can add to a watch in all."""
 
 _LARGEST = 4 * 1024 * 1024
+_LAST_MOMENT = 1e11
 _LOOK_S = 0.05
 
 
@@ -161,5 +162,5 @@ def _wish(number: int, line: bytes) -> Wish:
     if not isinstance(act, str) or not isinstance(who, str) or not who.strip():
         return Wish(number, problem="the line names no act or nobody")
     problem = problem_of(act, reason, facts)
-    moment = float(at) if isinstance(at, int | float) and not isinstance(at, bool) else 0.0
+    moment = float(at) if isinstance(at, int | float) and not isinstance(at, bool) and 0 <= at < _LAST_MOMENT else 0.0
     return Wish(number, act, who, reason, moment, facts, problem)

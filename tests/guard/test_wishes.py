@@ -103,6 +103,13 @@ def test_no_data_breaks_the_reader(tmp_path_factory: pytest.TempPathFactory, dat
     assert len(read_wishes(journal, 0)) == 1
 
 
+@pytest.mark.parametrize("at", [10**400, -(10**400), float("nan"), float("inf"), True, "now", [1]])
+def test_a_moment_that_is_none_keeps_no_wish_from_being_read(journal: Path, at: object) -> None:
+    wishes_path(journal).write_text(json.dumps({"act": "accept", "who": "ann", "at": at}) + "\n")
+    found = read_wishes(journal, 0)
+    assert [(w.act, w.at, w.problem) for w in found] == [("accept", 0.0, "")]
+
+
 def test_wishes_of_many_processes_and_threads_are_all_there(ws: Workspace, journal: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from mobius_tui.recovery.watches import append_wish\n"

@@ -155,7 +155,7 @@ class HashingPool:
         try:
             with self._lock:
                 return self._running().submit(fingerprint_chunk, chunk, self.profile, self.limits)
-        except RuntimeError as error:  # the executor broke since the last result
+        except (RuntimeError, EOFError, ConnectionError) as error:  # the executor, or what forks for it, was killed
             failed: Future[list[Outcome]] = Future()
             failed.set_exception(error)
             return failed

@@ -218,6 +218,24 @@ def test_another_executor_can_do_the_work(pictures):
         assert {outcome.status for outcome in running.map(Task(path) for path in pictures)} == {"ok"}
 
 
+@pytest.mark.parametrize("error", [EOFError("unexpected EOF"), ConnectionResetError(errno.ECONNRESET, "reset")])
+def test_a_killed_fork_server_costs_nothing(pictures, error):
+    raised = []
+
+    class Killed(ThreadPoolExecutor):
+        def submit(self, *args, **facts):
+            if not raised:
+                raised.append(error)
+                raise error
+            return super().submit(*args, **facts)
+
+    with HashingPool(workers=2, executor_factory=lambda: Killed(2)) as pool:
+        outcomes = list(pool.map(Task(str(path)) for path in pictures))
+    assert raised
+    assert sorted(o.path for o in outcomes) == sorted(str(path) for path in pictures)
+    assert {o.status for o in outcomes} <= {"ok", "low_confidence"}
+
+
 def test_a_closed_pool_refuses_work(pictures):
     running = HashingPool("exact", Limits(), 1)
     running.close()

@@ -36,6 +36,8 @@ KEPT_S: Final = 30 * 86_400.0
 
 _ROOM = 50
 _LOCK_S = 5.0
+_LARGEST = 1e11
+_TOLD = ("kind", "severity", "audience", "title", "sentence", "run", "environment", "at", "acknowledge")
 _NAME = re.compile(r"\d{8}T\d{6}Z-([0-9a-f]{8})\.json")
 _GRAVITY = {"info": 0, "warning": 1, "critical": 2}
 _STATES = {"pending", "delivered", "repeating", "acknowledged", "failed"}
@@ -261,9 +263,20 @@ def _read(path: Path) -> Item | None:
         found = json.loads(read_whole(path).data)
         known = {name: found[name] for name in Item.__dataclass_fields__ if name in found}
         item = Item(**{**known, "path": path})
-        numbers = (item.created, item.next_at, item.sends, item.tries)
-        sound = all(isinstance(each, int | float) for each in numbers) and isinstance(item.body, dict)
+        sound = _is_sound(item)
     except (OSError, MobiusError, ValueError, TypeError, KeyError, RecursionError):
         return None
     number = _NAME.fullmatch(path.name)
-    return item if sound and item.state in _STATES and number is not None and number[1] == item.number else None
+    return item if sound and number is not None and number[1] == item.number else None
+
+
+def _is_sound(item: Item) -> bool:
+    """Whether a file holds what can be sent: one that cannot would keep its whole route waiting."""
+    body, words = item.body, (item.state, item.subject, item.problem, item.acknowledged_by)
+    if not isinstance(body, dict) or not all(isinstance(each, str) for each in words) or item.state not in _STATES:
+        return False
+    numbers = [item.created, item.next_at, item.sends, item.tries]
+    numbers += [at for at in (item.delivered_at, item.over_at, item.acknowledged_at) if at is not None]
+    counted = isinstance(item.sends, int) and isinstance(item.tries, int)
+    within = all(isinstance(each, int | float) and 0 <= each < _LARGEST for each in numbers)
+    return counted and within and all(isinstance(body.get(name), str) for name in _TOLD)

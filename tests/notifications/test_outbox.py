@@ -257,6 +257,24 @@ def test_damaged_files_are_no_notifications(tmp_path, receiver):
     assert len(web.got) == 1
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"state": ["pending"]}, {"sends": 10**30}, {"sends": 1, "over_at": "x"}, {"tries": -99}, {"tries": 1.5},
+        {"created": 10**400}, {"next_at": float("nan")}, {"body": {"audience": "sre"}}, {"subject": ["x"]},
+    ],
+)  # fmt: skip
+def test_a_damaged_file_keeps_no_other_notification_waiting(tmp_path, receiver, facts):
+    web, ws = served(tmp_path, receiver)
+    sent(ws, told())
+    whole = json.loads(list_items(ws)[0].path.read_text())
+    odd = {**whole, "number": "00000000", "state": "pending", "created": 1.0, "next_at": 0.0, **facts}
+    (outbox_of(ws) / "20261120T000000Z-00000000.json").write_text(json.dumps(odd))
+    sent(ws, told(key="another"))
+    assert len(web.got) == 2
+    assert outbox_state(ws).pending == 0
+
+
 def test_a_disk_that_is_full_does_not_keep_it_from_being_sent(tmp_path, receiver, monkeypatch):
     web, ws = served(tmp_path, receiver)
 

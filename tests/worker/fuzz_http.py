@@ -203,7 +203,7 @@ def fuzz(count: int, seed: int, root: Path, clients: int = 8) -> Result:
         assert address is not None
         port = int(address.url.rpartition(":")[2])
         process = psutil.Process(worker.process.pid)
-        fired(port, cases(min(count, 300), seed + 1), Result(), clients)
+        fired(port, cases(min(count // 2, 300), seed + 1), Result(), clients)
         result.before = settled(process, {})
         began = time.monotonic()
         controls = Controls(port, result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,8 @@ class OpenWatch:
         state: ``planned``, ``running``, ``rolling back`` or ``undecided``.
         began_at: Seconds since the epoch; 0 while it is planned.
         until_at: When its time is over, by the clock on the wall as it is now; 0 while it is planned.
-        left_s: Seconds until then by the clock that counts; negative when it is over, the whole while it is planned.
+        left_s: Seconds until then by the clock that counts; negative when it is over. While it is planned the whole,
+            less what went by since it was due.
         token: The guard that wrote last; empty before one ran.
         who: Who asked for it.
         path: Its journal.
@@ -199,13 +201,22 @@ def _read(ws: Workspace, path: Path, clock: Clock) -> OpenWatch | None:
     plan = told.plan
     who = plan.who
     if told.start is None or told.anchor is None:
-        return OpenWatch(
-            run_of(path), plan, "planned", 0.0, 0.0, plan.duration_s, "", who, path, readiness(ws, told, clock)
-        )
+        ready = readiness(ws, told, clock)
+        left = plan.duration_s - _unguarded_s(ws, told, clock) if ready == "start" else plan.duration_s
+        return OpenWatch(run_of(path), plan, "planned", 0.0, 0.0, left, "", who, path, ready)
     elapsed = told.anchor.elapsed(clock, told.last_elapsed_s)
     left, late = told.deadline_s - elapsed, max(0.0, elapsed - max(told.deadline_s, told.anchor.elapsed_s))
     until, ready = clock.now() + left, readiness(ws, told, clock)
     return OpenWatch(run_of(path), plan, told.state, told.started_at, until, left, told.guard, who, path, ready, late)
+
+
+def _unguarded_s(ws: Workspace, story: Story, clock: Clock) -> float:
+    """For how long no guard has taken up a watch that was due: one that never comes must not refuse others for ever."""
+    since = _moment(story.planned_at)
+    with contextlib.suppress(OSError):
+        if story.plan.deploy:  # its journal's end is when it went live
+            since = max(since, (ws.state / JOURNALS / f"{story.plan.deploy}{ENDING}").stat().st_mtime)
+    return max(0.0, clock.now() - since)
 
 
 def readiness(ws: Workspace, story: Story, clock: Clock) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, Held, MobiusError, OutOfResource, exit_code_of
-from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch, records_of
+from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch
 from mobius_tui.guard.model import Plan
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
@@ -18,7 +18,7 @@ from mobius_tui.notifications.message import Notification
 from mobius_tui.notifications.outbox import notify
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
-from mobius_tui.recovery.journal import Journal
+from mobius_tui.recovery.journal import Journal, read_journal
 from mobius_tui.recovery.watches import GUARD_LOCK, open_watches
 from mobius_tui.system import clock
 from mobius_tui.system.locks import FileLock, Holder, catalogue_lock, holder_of
@@ -207,7 +207,7 @@ def heal_guard(ws: Workspace, environ: Mapping[str, str], env_name: str | None =
             return ""
         found = all_open(ws)
         said = [close_void(watch) for watch in found if watch.ready == "void"]
-        _remove_unbegun(ws, found)
+        said += _unbegun(ws, found)
         if any(watch.ready == "start" for watch in found):
             said.append(_started_again(ws, environ, env_name))
         return "; ".join(sentence for sentence in said if sentence)
@@ -215,12 +215,19 @@ def heal_guard(ws: Workspace, environ: Mapping[str, str], env_name: str | None =
         return f"the guard cannot be started again: {visible(str(error))}"
 
 
-def _remove_unbegun(ws: Workspace, found: Sequence[OpenWatch]) -> None:
-    """Remove what a kill left of a watch before its first record was written."""
+def _unbegun(ws: Workspace, found: Sequence[OpenWatch]) -> list[str]:
+    """Remove what a kill left of a watch before its first record was written; of a damaged journal, say so."""
+    said = []
     for path in set(open_watches(ws.state)) - {watch.path for watch in found}:
         with contextlib.suppress(FileNotFoundError):
-            if not records_of(path) and clock.now() - path.stat().st_mtime > _UNBEGUN_S:
+            reading = read_journal(path)
+            if reading.records:
+                continue
+            if reading.problem == "corrupt":
+                said.append(f"the journal {visible(str(path))} is damaged: nobody guards its watch; move it aside")
+            elif clock.now() - path.stat().st_mtime > _UNBEGUN_S:
                 path.unlink()
+    return said
 
 
 def close_void(watch: OpenWatch) -> str:

@@ -10,13 +10,15 @@ import pytest
 from watch_world import PLAN, RUN, World, ill
 
 from mobius_tui.errors import Held
-from mobius_tui.guard.files import refuse_during_watch
-from mobius_tui.guard.launch import begin_watch
+from mobius_tui.guard.files import plan_watch, refuse_during_watch
+from mobius_tui.guard.launch import begin_watch, heal_guard
 from mobius_tui.guard.watch import Watch
 from mobius_tui.guard.wishes import wish
 from mobius_tui.operations.watching import WatchOptions, start_watch
 from mobius_tui.recovery.history import note_act
+from mobius_tui.recovery.journal import JOURNALS, Journal
 from mobius_tui.recovery.watches import GUARD_LOCK, open_watches, tell_gone_back
+from mobius_tui.system import clock
 from mobius_tui.system.locks import FileLock, catalogue_lock
 from mobius_tui.system.processes import process_token
 from mobius_tui.workspace import Workspace, init_workspace, open_workspace
@@ -171,3 +173,32 @@ def test_no_watch_begins_while_a_publication_is_under_way(ws: Workspace) -> None
         with pytest.raises(Held, match="eve"):
             begin_watch(ws, PLAN, {}, wait_s=0.0)
     assert open_watches(ws.state) == []
+
+
+def test_a_planned_watch_that_no_guard_takes_up_refuses_others_for_its_time_only(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy = Journal.create(ws.state / JOURNALS, "deploy-1", kind="deploy")
+    deploy.note("end", state="done")
+    deploy.close()
+    plan_watch(ws, replace(PLAN, deploy="deploy-1"))
+    with pytest.raises(Held, match="deploy-1"):
+        refuse_during_watch(ws)
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + PLAN.duration_s - 5.0)
+    with pytest.raises(Held, match="deploy-1"):
+        refuse_during_watch(ws)
+    monkeypatch.setattr(clock, "now", lambda: now + PLAN.duration_s + 5.0)
+    refuse_during_watch(ws)
+
+
+def test_a_damaged_journal_is_told_and_kept(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(ws)
+    world.go(25.0)
+    world.die()
+    data = world.path.read_bytes()
+    world.path.write_bytes(data[:10] + b"x" * 10 + data[20:])
+    now = clock.now()
+    monkeypatch.setattr(clock, "now", lambda: now + 86_400.0)
+    assert "is damaged: nobody guards its watch" in heal_guard(ws, {})
+    assert world.path.exists()

@@ -76,13 +76,16 @@ class GoingBack:
         self._ws, self._environ, self._env_name, self._say, self._live = ws, environ, env_name, say, live
 
     def way(self) -> str:
-        """Name of the backup that is the way back from what is live; empty when there is none or nobody can tell."""
+        """Name of the backup that is on record as the way back from what is live; empty when none is.
+
+        What was published where nothing was before has none; the newest of the backups would be a guess.
+        """
         try:
             places = places_of(self._ws, RollbackOptions())
             way = known_way_back(self._ws, places, read_present(places.live, patience_s=0.0))
         except (MobiusError, OSError):
             return ""
-        return "" if way is None else way.backup.name
+        return way.backup.name if way is not None and way.certain else ""
 
     def intent(self, backup: str, who: str, reason: str) -> Intent:
         """What a rollback now would do."""
@@ -126,6 +129,11 @@ class GoingBack:
                 "the watch guards another catalogue than the settings of its guard name",
                 where=visible(self._live),
                 fix="`mobius rollback` with the settings of the deploy (--env, LIBRARY_DIR)",
+            )
+        if not (intent.backup or self.way()):
+            raise ProcessingFailed(
+                "no backup is on record as the way back from what is live, and the guard takes none by guess",
+                fix="`mobius rollback --list`, then `mobius rollback --backup NAME`; `mobius watch stop` ends this",
             )
         parses = read_present(real_file(ws.catalogue), patience_s=0.0).document is not None
         options = RollbackOptions(

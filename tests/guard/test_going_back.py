@@ -15,6 +15,8 @@ from mobius_tui.errors import Cancelled, MobiusError
 from mobius_tui.guard.canary import watch_canary
 from mobius_tui.guard.going_back import GoingBack
 from mobius_tui.recovery.backups import create_backup
+from mobius_tui.recovery.hashes import sha256_file
+from mobius_tui.recovery.history import HISTORY_NAME, note_act
 from mobius_tui.recovery.journal import JOURNALS
 
 
@@ -75,6 +77,21 @@ def test_a_bad_backup_is_passed_over_for_a_good_one(place: Guarded, said: list[s
     assert place.live.read_bytes() == place.new
     assert other.name
     assert any("cannot be taken" in text for text in said)
+
+
+def test_what_was_published_where_nothing_was_goes_back_to_no_backup_by_guess(place: Guarded, said: list[str]) -> None:
+    """The first publication beside a backup of a catalogue of long ago."""
+    (place.ws.state / HISTORY_NAME).unlink()
+    library = json.loads(place.new)
+    library["dhash_migration"]["run"]["id"] = run = "deploy-20261120T170000Z"
+    place.live.write_text(json.dumps(library))
+    before = place.live.read_bytes()
+    note_act(place.ws.state, "deploy", "t", run_id=run, after=sha256_file(place.live), details={"backup": None})
+    going = back(place, said)
+    assert going.way() == ""
+    with pytest.raises(MobiusError, match="by guess"):
+        going.run(going.intent("", "guard", "watch w: health"))
+    assert place.live.read_bytes() == before
 
 
 def test_a_rollback_that_a_kill_cut_off_is_not_taken_for_done(place: Guarded, said: list[str]) -> None:

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
-from mobius_tui.errors import MobiusError
+from mobius_tui.errors import Cancelled, MobiusError
 from mobius_tui.fingerprint.model import Outcome, Profile
 from mobius_tui.logs import JsonLog
 from mobius_tui.operations.hash_files import outcome_facts
@@ -99,7 +99,9 @@ class Extractor:
             raise Refused(415, "send the body as it is, without a content encoding")
         if kind.name == "application/json":
             body = bytearray()
+            connection.stage = "waiting"  # one that sends it slowly makes room for who asks
             await receive(request, JSON_BYTES, _taker(body))
+            connection.stage = "working"
             with self._place():
                 return await self._by_path(read_json(bytes(body)), connection)
         if kind.name in {"multipart/form-data", "application/octet-stream"} or kind.name.startswith("image/"):
@@ -181,7 +183,10 @@ class Extractor:
     async def _hashed(self, asked: _Asked, connection: Connection) -> Answer:
         connection.hold()
         limit = 2 * self._limits.seconds + _SLACK_S
-        future = self._lanes.submit(asked.file, asked.size)
+        try:
+            future = self._lanes.submit(asked.file, asked.size)
+        except Cancelled:
+            raise Refused(503, "the worker is ending", retry_s=10) from None
         outcome = await self._awaited(future, limit)
         self._rows.keep(outcome)
         if outcome.status == "failed" or outcome.dhash is None:

@@ -190,6 +190,7 @@ def test_who_asks_nothing_makes_room_for_who_does(serve: Serve, monkeypatch: pyt
 
 
 def test_who_sends_json_slowly_makes_room_too(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "CONNECTION_S", 3600.0)
     monkeypatch.setattr(connections, "CONNECTIONS", 3)
     server = serve()
     port = port_of(server)

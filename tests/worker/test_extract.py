@@ -413,6 +413,14 @@ def test_the_fast_profile_says_that_it_knows_no_distances(ws: Workspace) -> None
         assert status == 200 and body["profile"] == "fast" and body["neighbours"] is None
 
 
+def test_who_comes_while_the_worker_ends_is_told_to_come_again(server: HttpServer, ws: Workspace) -> None:
+    port_of(server)
+    server._extractor._lanes.close()
+    status, body = extract(server, "cards/ace.png")
+    assert status == 503 and "ending" in body["error"]
+    assert "defect" not in (ws.logs / "service.log").read_text()
+
+
 def test_it_ends_with_extractions_under_way(ws: Workspace) -> None:
     with serving(again(ws, image_seconds=600, max_pixels=10**9)) as server:
         noise = Image.effect_noise((5000, 5000), 90)

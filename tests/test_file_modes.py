@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from used_workspace import use
 
+DEPLOY = ("deploy", "--force", "--no-watch", "--reason", "to be seen")
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("umask", [0, 0o077])
-def test_a_used_workspace_is_for_its_user_and_group(tmp_path: Path, umask: int) -> None:
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("umask", "verbs"),
+    # with the tight one only what keeps the mode of a file that is there already
+    [(0, None), (0o077, (("backup", "create"), DEPLOY, ("rollback", "--force")))],
+    ids=["loose", "tight"],
+)
+def test_a_used_workspace_is_for_its_user_and_group(
+    tmp_path: Path, umask: int, verbs: Sequence[Sequence[str]] | None
+) -> None:
     root = tmp_path / "ws"
-    used = use(root, {}, {}, umask)
+    used = use(root, {}, {}, umask, verbs=verbs)
     codes = {words: code for words, code, _ in used.said}
-    assert codes["migrate"] == codes["backup create"] == codes["deploy --force --no-watch --reason to be seen"] == 0, (
-        used.told()
-    )
+    assert codes["migrate"] == codes["backup create"] == codes[" ".join(DEPLOY)] == 0, used.told()
     loose = []
     written = 0
     for path in sorted(root.rglob("*")):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,11 @@ class Used:
         self.said.append((" ".join(words), done.returncode, done.stdout.decode("utf-8", "replace")))
         return done.returncode
 
+    def run_all(self, verbs: Sequence[Sequence[str]], *environs: Mapping[str, str]) -> None:
+        """Several verbs, two at once, each with its variables."""
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda words, environ: self.run(*words, **environ), verbs, environs or [{}] * len(verbs)))
+
     def told(self) -> str:
         return "\n".join(f"{words}: exit {code}\n{out}" for words, code, out in self.said)
 
@@ -72,6 +78,7 @@ def use(
     umask: int,
     *,
     key: str = "",
+    verbs: Sequence[Sequence[str]] | None = None,
     more: Callable[[Used], None] | None = None,
 ) -> Used:
     """Make a workspace and use it.
@@ -82,6 +89,7 @@ def use(
         environ: Variables beside this process's.
         umask: Of every process.
         key: Of the worker's HTTP.
+        verbs: Beside starting the worker and migrating; None means ``ACTS`` and ``LOOKS``.
         more: What else to do with it.
     """
     own = {name: text for name, text in os.environ.items() if not name.startswith("MOBIUS_")}
@@ -102,7 +110,9 @@ def use(
     watching = threading.Thread(target=_watch_processes, args=(used.seen, over), daemon=True)
     watching.start()
     try:
-        _use(used, port, key)
+        _use(used, port, key, ACTS if verbs is None else verbs)
+        if verbs is None:
+            used.run_all(LOOKS)
         if more is not None:
             more(used)
     finally:
@@ -112,7 +122,7 @@ def use(
     return used
 
 
-def _use(used: Used, port: int, key: str) -> None:
+def _use(used: Used, port: int, key: str, verbs: Sequence[Sequence[str]]) -> None:
     used.run("worker", "start")
     used.run("migrate")
     (used.root / "library" / "library.json").chmod(0o664)
@@ -125,34 +135,39 @@ def _use(used: Used, port: int, key: str) -> None:
             ("POST", "/api/dhash/extract", "{"),
         ):
             used.answers.append(asked(port, method, path, body, shown))
-    for words in SOME_VERBS:
+    for words in verbs:
         used.run(*words)
 
 
-SOME_VERBS: Sequence[Sequence[str]] = (
+ACTS: Sequence[Sequence[str]] = (
     ("migrate", "--dry-run"),
     ("backup", "create"),
     ("backup", "create", "--full"),
-    ("backup", "verify", "--all"),
     ("deploy", "--force", "--no-watch", "--reason", "to be seen"),
+    ("rollback", "--force"),
+)
+"""What writes, one after the other."""
+
+LOOKS: Sequence[Sequence[str]] = (
+    ("backup", "verify", "--all"),
     ("deploy", "--dry-run"),
+    ("smoke",),
+    ("doctor", "--bundle"),
     ("status",),
     ("check",),
-    ("smoke",),
     ("health",),
     ("metrics",),
     ("doctor",),
-    ("doctor", "--bundle"),
-    ("rollback", "--force"),
     ("logs", "--level", "debug"),
     ("history",),
     ("jobs",),
     ("alerts",),
 )
+"""What stands in nobody's way, two at once."""
 
 
 def _watch_processes(seen: set[str], over: threading.Event) -> None:
-    while not over.wait(0.02):
+    while not over.wait(0.05):
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit():
                 try:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
 
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Health, wait_healthy
 from mobius_tui.launch.worker import ensure_worker, stop_worker, worker_holder
+from mobius_tui.settings import Settings
 from mobius_tui.text import visible
 from mobius_tui.workspace import Workspace
 
@@ -17,12 +21,26 @@ REASON = "rollback"
 """Why the worker is restarted, as the history says."""
 
 
+def settings_of(pid: int) -> dict[str, str]:
+    """The settings that a process was given by its environment; none where the system does not tell them.
+
+    A worker that is started again without them would lose its key, and serve whoever asks.
+    """
+    aliases = {item.metadata["alias"] for item in fields(Settings)}
+    try:
+        given = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (os.fsdecode(each).partition("=") for each in given.split(b"\0"))
+    return {name: value for name, is_one, value in pairs if is_one and (name.startswith("MOBIUS_") or name in aliases)}
+
+
 class Service:
     """The worker as it was when the rollback began.
 
     Args:
         ws: The workspace.
-        environ: The environment that a new worker gets.
+        environ: The environment that a new worker gets, with the settings that the old one was given.
         env_name: The environment that was chosen by ``--env``.
         wait: Asks for its health until it is well or the time is up.
 
@@ -38,11 +56,13 @@ class Service:
         wait: Callable[[Workspace, float], Health] = wait_healthy,
     ) -> None:
         self._ws = ws
-        self._environ = environ
+        self._environ = dict(environ)
         self._env_name = env_name
         self._wait = wait
         try:
-            self.ran = worker_holder(ws) is not None
+            worker = worker_holder(ws)
+            self.ran = worker is not None
+            self._environ |= settings_of(worker.pid) if worker is not None else {}
         except MobiusError:
             self.ran = False
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from collections.abc import Mapping
+
 import pytest
 from publishing import Published
+from worker_process import until
 
 from mobius_tui.errors import EnvironmentFailed
 from mobius_tui.launch.health import Health
 from mobius_tui.rollback import service as service_module
 from mobius_tui.rollback.options import RollbackOptions
 from mobius_tui.rollback.run import roll_back
-from mobius_tui.rollback.service import Service
-from mobius_tui.system.locks import FileLock
+from mobius_tui.rollback.service import Service, settings_of
+from mobius_tui.system.locks import FileLock, Holder
 from mobius_tui.workspace import Workspace, open_workspace
 
 
@@ -62,3 +67,26 @@ def test_a_worker_that_does_not_start_again_is_exit_2_and_the_catalogue_is_resto
     outcome = roll_back(ws, options, confirm=lambda _: True, say=lambda _: None, environ={})
     assert outcome.exit_code == 2 and "does not run" in outcome.worker
     assert library.live.read_bytes() == target
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells it")
+def test_the_settings_that_the_old_worker_was_given_are_kept(
+    ws: Workspace, running: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rolled back from a shell that does not know the key: the worker must not come back without it."""
+    assert running
+    given: list[Mapping[str, str]] = []
+    monkeypatch.setattr(service_module, "ensure_worker", lambda _, environ, *__, **___: given.append(environ))
+    told = {"INTERNAL_API_KEY": "k" * 20, "MOBIUS_PORT": "0", "HOME": "/elsewhere"}
+    with subprocess.Popen(["sleep", "60"], env=told) as other:
+        try:
+            until(lambda: settings_of(other.pid), "it runs")
+            monkeypatch.setattr(
+                service_module, "worker_holder", lambda _: Holder("anna", 0.0, "worker", other.pid, "token")
+            )
+            service = Service(ws, {"HOME": "/here"}, None, wait=lambda *_: Health("healthy", sentence="ok"))
+            service.restart(lambda _: None)
+        finally:
+            other.kill()
+    assert given == [{"HOME": "/here", "INTERNAL_API_KEY": "k" * 20, "MOBIUS_PORT": "0"}]
+    assert settings_of(other.pid) == {}

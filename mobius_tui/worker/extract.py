@@ -99,7 +99,9 @@ class Extractor:
             raise Refused(415, "send the body as it is, without a content encoding")
         if kind.name == "application/json":
             body = bytearray()
+            connection.stage = "waiting"  # one that sends it slowly makes room for who asks
             await receive(request, JSON_BYTES, _taker(body))
+            connection.stage = "working"
             with self._place():
                 return await self._by_path(read_json(bytes(body)), connection)
         if kind.name in {"multipart/form-data", "application/octet-stream"} or kind.name.startswith("image/"):

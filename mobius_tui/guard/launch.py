@@ -12,6 +12,7 @@ from pathlib import Path
 from mobius_tui.errors import EnvironmentFailed, Held, MobiusError, OutOfResource, exit_code_of
 from mobius_tui.guard.files import OpenWatch, all_open, open_watch, plan_watch
 from mobius_tui.guard.model import Plan
+from mobius_tui.guard.timing import is_figure
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.launch.worker import last_words, worker_environment
 from mobius_tui.notifications.message import Notification
@@ -289,7 +290,7 @@ def starts_in_vain(ws: Workspace) -> list[float]:
     except (OSError, ValueError, RecursionError):
         return []
     since = clock.now() - _FORGOTTEN_S
-    return [float(at) for at in found if isinstance(at, int | float) and at > since] if isinstance(found, list) else []
+    return [float(at) for at in found if is_figure(at) and at > since] if isinstance(found, list) else []
 
 
 def forget_starts(ws: Workspace) -> None:

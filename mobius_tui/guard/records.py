@@ -18,7 +18,7 @@ from mobius_tui.guard.model import (
     Plan,
     RuleRow,
 )
-from mobius_tui.guard.timing import Anchor
+from mobius_tui.guard.timing import Anchor, is_figure
 
 State = Literal["planned", "running", "rolling back", "undecided", "ended"]
 """Where a watch stands."""
@@ -110,7 +110,7 @@ class Story:
         """Let a record count."""
         what = str(record.get("what") or "")
         elapsed = record.get("elapsed_s")
-        if isinstance(elapsed, int | float):
+        if is_figure(elapsed):
             self.last_elapsed_s = max(self.last_elapsed_s, float(elapsed))
         if what == "start":
             self.start, self.anchor = record, Anchor.of(record)
@@ -180,7 +180,14 @@ def plan_from(data: object) -> Plan:
     """A plan from plain data."""
     plan = _from(Plan(""), data)
     baseline = _from(Baseline(), data.get("baseline") if isinstance(data, Mapping) else None)
-    return replace(plan, baseline=baseline)
+    usual = Plan("")
+    duration, interval = plan.duration_s, plan.interval_s
+    return replace(
+        plan,
+        baseline=baseline,
+        duration_s=duration if duration > 0 else usual.duration_s,
+        interval_s=interval if interval > 0 else usual.interval_s,
+    )
 
 
 def measurement_from(data: object) -> Measurement:
@@ -224,7 +231,7 @@ def _from(default: _Row, data: object) -> _Row:
             if isinstance(value, bool):
                 given[item.name] = value
         elif isinstance(usual, float):
-            if isinstance(value, int | float):
+            if is_figure(value):
                 given[item.name] = float(value)
         elif isinstance(value, type(usual)) or (isinstance(usual, Mapping) and isinstance(value, Mapping)):
             given[item.name] = value
@@ -232,7 +239,7 @@ def _from(default: _Row, data: object) -> _Row:
 
 
 def _seconds(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
+    return float(value) if is_figure(value) else 0.0
 
 
 def _whole(value: object) -> int:

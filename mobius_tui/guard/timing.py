@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 from mobius_tui.guard.model import SNAPSHOTS, Plan
 from mobius_tui.system import clock as wall
@@ -16,6 +16,12 @@ GAP_INTERVALS = 2
 """So many intervals without the guard are a gap: their measurements are no data."""
 
 _BIT = 1e-6
+_LARGEST = 1e10
+
+
+def is_figure(value: object) -> TypeGuard[int | float]:
+    """Whether a value of a journal is a number that can be counted with: no NaN, and below 300 years of seconds."""
+    return isinstance(value, int | float) and -_LARGEST < value < _LARGEST
 
 
 class Clock(Protocol):
@@ -76,7 +82,7 @@ class Anchor:
     def of(cls, record: Mapping[str, Any]) -> Anchor:
         """From a record of the journal; what is missing in it is 0."""
         figures = [record.get(name) for name in ("boottime", "at", "elapsed_s")]
-        boottime, at, elapsed = (float(each) if isinstance(each, int | float) else 0.0 for each in figures)
+        boottime, at, elapsed = (float(each) if is_figure(each) and each >= 0 else 0.0 for each in figures)
         return cls(str(record.get("boot_id") or ""), boottime, at, elapsed)
 
     def to_json(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -168,6 +169,26 @@ def test_a_watch_has_no_more_measurements_than_its_journal_can_hold(ws: Workspac
     world.go(601.0)
     size = len(world.path.read_bytes().rstrip(b"\0"))
     assert size / 60 * 11_500 < 60_000_000  # with a day more than planned
+
+
+@pytest.mark.parametrize("odd", [10**400, -(10**400), float("nan"), float("inf"), 1e300, -1e300, 0, -1.0])
+@pytest.mark.parametrize("name", ["duration_s", "interval_s", "elapsed_s", "boottime", "at", "added_s"])
+def test_figures_that_are_none_in_a_journal_break_nobody(ws: Workspace, name: str, odd: float) -> None:
+    here = {"boot_id": "another", "boottime": 1.0, "at": clock.now(), "elapsed_s": 0.0}
+    plan = {"run": RUN, "duration_s": 60.0, "interval_s": 1.0, "who": "ann"}
+    journal = Journal.create(ws.state / "watch", RUN, kind="watch", plan={**plan, name: odd})
+    journal.note("start", **{**here, name: odd})
+    journal.note("wish", wish=1, granted=True, act="extend", facts={"added_s": 1.0, "seconds": 1.0, name: odd})
+    journal.close()
+    (watch,) = all_open(ws)
+    assert watch.plan.interval_s > 0
+    clock.iso(watch.until_at)
+    try:
+        refuse_during_watch(ws)
+    except Held as held:
+        assert "ann" in held.what
+    (ws.state / "guard.starts").write_text(json.dumps([odd]))
+    assert starts_in_vain(ws) == []
 
 
 def test_starts_in_vain_are_tried_ever_less_often(ws: Workspace) -> None:

@@ -148,13 +148,14 @@ def add_item(ws: Workspace, item: Item) -> bool:
         raise FileNotFoundError(f"the workspace {ws.root} is gone")
     ws.state.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
-    names = _names(folder)
-    if any(name.endswith(f"-{item.number}.json") for name in names):
-        return False
-    if len(names) >= MOST:
-        _make_room(ws)
-    path = folder / f"{clock.stamp(item.created)}-{item.number}.json"
-    write_atomic(path, [_written(item)], mode=0o600, expect=ABSENT)
+    with _alone(ws):  # worker and guard may tell the same at the same moment
+        names = _names(folder)
+        if any(name.endswith(f"-{item.number}.json") for name in names):
+            return False
+        if len(names) >= MOST:
+            _make_room(ws)
+        path = folder / f"{clock.stamp(item.created)}-{item.number}.json"
+        write_atomic(path, [_written(item)], mode=0o600, expect=ABSENT)
     return True
 
 
@@ -207,21 +208,21 @@ def forget_finished(ws: Workspace, items: list[Item], now: float) -> None:
 
 
 def _make_room(ws: Workspace) -> None:
-    with _alone(ws):
-        items = list_items(ws)
-        finished = [item for item in items if not item.open]
-        spare = len(items) - (MOST - _ROOM)
-        for item in finished[:spare]:
-            _remove(item)
-        left = [item for item in items if item.open]
-        too_many = len(items) - len(finished[:spare]) - (MOST - 1)
-        victims = sorted(left, key=lambda item: (_GRAVITY.get(item.severity, 0), item.created))[: max(0, too_many)]
-        for item in victims:
-            _remove(item)
-        if victims:
-            number = dropped_count(ws) + len(victims)
-            with contextlib.suppress(OSError, MobiusError):
-                write_atomic(outbox_of(ws) / "dropped", [f"{number}\n".encode()], mode=0o600)
+    """Remove what is wanted least; with the outbox's lock held."""
+    items = list_items(ws)
+    finished = [item for item in items if not item.open]
+    spare = len(items) - (MOST - _ROOM)
+    for item in finished[:spare]:
+        _remove(item)
+    left = [item for item in items if item.open]
+    too_many = len(items) - len(finished[:spare]) - (MOST - 1)
+    victims = sorted(left, key=lambda item: (_GRAVITY.get(item.severity, 0), item.created))[: max(0, too_many)]
+    for item in victims:
+        _remove(item)
+    if victims:
+        number = dropped_count(ws) + len(victims)
+        with contextlib.suppress(OSError, MobiusError):
+            write_atomic(outbox_of(ws) / "dropped", [f"{number}\n".encode()], mode=0o600)
 
 
 def _remove(item: Item) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from mobius_tui.notifications.outbox import (
     step_outbox,
     wait_sent,
 )
+from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.system import clock
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs and rights of Unix")
@@ -251,7 +253,7 @@ def test_damaged_files_are_no_notifications(tmp_path, receiver):
     ):  # fmt: skip
         (outbox_of(ws) / f"20261120T00000{number}Z-0000000{number}.json").write_text(text)
     os.mkfifo(outbox_of(ws) / "20261120T000000Z-000000aa.json")
-    assert len(list_items(ws)) == 1
+    assert len(list(outbox_of(ws).glob("*.json"))) == 1
     assert step(ws, clock.now() + 100) == 0
     assert outbox_state(ws).pending == 0
     assert len(web.got) == 1
@@ -390,6 +392,26 @@ def test_several_processes_send_each_once(tmp_path, receiver):
     running = [program(ws, f"step_outbox(ws, {later}, wait_s=60)", "x", "info") for _ in range(4)]
     assert [process.wait(WAIT_S) for process in running] == [0, 0, 0, 0]
     assert sorted(titles(web)) == [f"t{number}" for number in range(8)]
+
+
+def test_the_same_told_twice_at_the_same_moment_is_one(tmp_path, monkeypatch):
+    ws = workspace_with(tmp_path / "ws", "")
+    writing, goes_on = threading.Event(), threading.Event()
+
+    def slow(*given, **how):
+        writing.set()
+        goes_on.wait(WAIT_S)
+        return write_atomic(*given, **how)
+
+    monkeypatch.setattr(items, "write_atomic", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(items.add_item, ws, items.Item("deadbeef", "pending", {}, created=1e9))
+        assert writing.wait(WAIT_S)
+        second = pool.submit(items.add_item, ws, items.Item("deadbeef", "pending", {}, created=1e9 + 5))
+        time.sleep(0.2)
+        goes_on.set()
+        assert (first.result(WAIT_S), second.result(WAIT_S)) == (True, False)
+    assert len(list(outbox_of(ws).glob("*.json"))) == 1
 
 
 def test_the_end_of_a_process_waits_a_moment_but_not_for_the_dead(tmp_path, receiver):

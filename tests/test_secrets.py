@@ -62,6 +62,7 @@ def more(used: Used) -> None:
     used.run_all([("config",), ("config", "--json"), ("config", "--verbose", "--env", "production"), *reports])
     used.run("watch", "--duration", "2s", "--interval", "1s", "--reason", "to be seen")
     used.run("watch", "status", "--json")
+    used.run("watch", "stop", "--reason", "to be seen")  # an undecided one would keep its guard
     used.run("alerts", "test")
     used.run("worker", "restart")
     mistakes = [(verb, broken) for broken, verbs in BROKEN for verb in verbs]

@@ -5,6 +5,7 @@ Nothing that comes from outside is markup or terminal control: control and bidir
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 
@@ -55,6 +56,14 @@ def human_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def spoken_seconds(seconds: float) -> str:
+    """A time that is left or added, for sentences: ``90 s``, ``15 min``, ``1 h 5 min``; whole minutes, rounded up."""
+    if seconds < 119.5:
+        return f"{max(0.0, seconds):.0f} s"
+    hours, minutes = divmod(math.ceil(seconds / 60 - 0.01), 60)
+    return " ".join(part for part in (f"{hours} h" if hours else "", f"{minutes} min" if minutes else "") if part)
 
 
 _PART = r"(\d+(?:\.\d+)?)"

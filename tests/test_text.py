@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mobius_tui.text import duration_of, human_bytes, human_seconds, visible
+from mobius_tui.text import duration_of, human_bytes, human_seconds, spoken_seconds, visible
 
 ANYTHING = st.text(st.characters(codec=None), max_size=60)
 
@@ -58,3 +58,12 @@ def test_durations_as_people_write_them(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "60", "m", "1m1h", "-5m", "1.m", "five", "1e3s", "٣s"])
 def test_no_durations(text: str) -> None:
     assert duration_of(text) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-3, "0 s"), (0.4, "0 s"), (90, "90 s"), (119.6, "2 min"), (900, "15 min"), (901, "16 min"), (3600, "1 h"),
+     (3900.2, "1 h 5 min"), (86_400, "24 h")],
+)  # fmt: skip
+def test_times_in_sentences(seconds: float, said: str) -> None:
+    assert spoken_seconds(seconds) == said

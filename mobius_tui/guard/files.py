@@ -19,7 +19,7 @@ from mobius_tui.recovery.watches import GUARD_LOCK, WATCHES, open_watches
 from mobius_tui.system import clock as wall
 from mobius_tui.system.locks import holder_of
 from mobius_tui.system.processes import is_alive, process_token
-from mobius_tui.text import human_seconds, visible
+from mobius_tui.text import human_seconds, spoken_seconds, visible
 from mobius_tui.workspace import Workspace
 
 MOST_TICKS = 10_000
@@ -175,7 +175,7 @@ def refuse_during_watch(ws: Workspace) -> None:
             continue
         until = wall.iso(wall.now() + watch.left_s)
         live = f"the deploy {visible(watch.plan.deploy)} of" if watch.plan.deploy else "what is live, for"
-        said = f"a watch guards {live} {visible(watch.who)} until {until} ({human_seconds(watch.left_s)} left)"
+        said = f"a watch guards {live} {visible(watch.who)} until {until} ({spoken_seconds(watch.left_s)} left)"
         if watch.state == "rolling back":
             said = f"the watch {visible(watch.run)} of {visible(watch.who)} is rolling back"
         elif watch.left_s <= 0:

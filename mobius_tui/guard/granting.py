@@ -8,7 +8,7 @@ from typing import Any
 
 from mobius_tui.guard.records import Story
 from mobius_tui.guard.wishes import MOST_ADDED_S, Wish
-from mobius_tui.text import human_seconds, visible
+from mobius_tui.text import spoken_seconds, visible
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def _extended(wish: Wish, story: Story, elapsed_s: float) -> Answer:
     left = MOST_ADDED_S - story.asked_s
     if asked > left + 1e-6:
         return Answer(
-            False, f"at most 24 hours can be added, {human_seconds(max(0.0, left))} of them are left", wish.facts
+            False, f"at most 24 hours can be added, {spoken_seconds(max(0.0, left))} of them are left", wish.facts
         )
     late = max(0.0, elapsed_s - story.deadline_s) if story.state == "undecided" else 0.0
-    said = f"{human_seconds(asked)} more, {human_seconds(story.deadline_s + late + asked - elapsed_s)} left"
+    said = f"{spoken_seconds(asked)} more, {spoken_seconds(story.deadline_s + late + asked - elapsed_s)} left"
     return Answer(True, said, {**wish.facts, "seconds": asked, "added_s": asked + late})

@@ -26,7 +26,7 @@ from mobius_tui.launch.health import Health
 from mobius_tui.notifications.message import Audience, Notification, Severity
 from mobius_tui.rollback.options import Outcome as RolledBack
 from mobius_tui.system.processes import process_token
-from mobius_tui.text import human_seconds, visible
+from mobius_tui.text import spoken_seconds, visible
 from mobius_tui.workspace import Workspace
 
 LOOK_S = 0.25
@@ -213,7 +213,7 @@ class Watch:
             self._keeper.note("start", **begin.to_json(), **known)
             self._keeper.note("guard", token=token, **begin.to_json())
             auto = "on" if plan.auto else "off"
-            said = f"a watch of {human_seconds(plan.duration_s)} begins, automatic rollback is {auto}"
+            said = f"a watch of {spoken_seconds(plan.duration_s)} begins, automatic rollback is {auto}"
             self._telling.say("info", "watch_started", said, plan=plan.to_json())
             self._telling.page(
                 "watch start", "info", "watch started", said, self._verdict(), audience="devops", key="start"
@@ -222,7 +222,9 @@ class Watch:
             before, elapsed = self._story.anchor or Anchor.here(clock, 0.0), self._elapsed()
             note = "" if before.boot_id == clock.boot_id() else "the machine was started again since"
             self._keeper.note("guard", token=token, **Anchor.here(clock, elapsed).to_json(), note=note)
-            said = f"the guard goes on with the watch, {human_seconds(max(0.0, self._story.deadline_s - elapsed))} left"
+            said = (
+                f"the guard goes on with the watch, {spoken_seconds(max(0.0, self._story.deadline_s - elapsed))} left"
+            )
             self._telling.say("info", "guard_started", f"{said}; {note}" if note else said)
         self._show()
 

@@ -59,7 +59,7 @@ def forget_run_logs(ws: Workspace, active: Collection[str], now: float) -> list[
         The names of the files that were deleted.
 
     Raises:
-        OSError: A folder cannot be read, or a file cannot be deleted; nothing of an open journal is deleted then.
+        OSError: A folder cannot be read: nothing is deleted. Or a file cannot be deleted: all others were.
     """
     keep = {*active}
     for folder in ("deploy", WATCHES):
@@ -73,7 +73,13 @@ def forget_run_logs(ws: Workspace, active: Collection[str], now: float) -> list[
     except FileNotFoundError:
         return []
     gone = []
+    failed: OSError | None = None
     for name in old_run_logs(touched, touched, keep=keep, now=now):
-        (ws.logs / name).unlink(missing_ok=True)
-        gone.append(name)
+        try:
+            (ws.logs / name).unlink(missing_ok=True)
+            gone.append(name)
+        except OSError as error:
+            failed = failed or error
+    if failed is not None:
+        raise failed
     return gone

@@ -28,7 +28,7 @@ from mobius_tui.store.database import open_for_reading
 from mobius_tui.store.watches import find_watch
 from mobius_tui.system import clock
 from mobius_tui.system.locks import catalogue_lock_path, holder_of, taken_error
-from mobius_tui.text import human_seconds, visible
+from mobius_tui.text import spoken_seconds, visible
 from mobius_tui.workspace import Workspace
 
 ANSWER_S = 15.0
@@ -306,7 +306,7 @@ def watch_sentence(ws: Workspace) -> str:
         return "planned: it begins when its deploy is live"
     said = next_of(view.story, view.open.left_s)
     lost = "" if view.guarded else "; its guard is dead, any verb or the worker starts it again"
-    left = f", {human_seconds(view.open.left_s)} left" if view.open.left_s > 0 else ""
+    left = f", {spoken_seconds(view.open.left_s)} left" if view.open.left_s > 0 else ""
     return f"{view.story.state}{left}, for {visible(view.story.plan.who)}: {said}{lost}"
 
 

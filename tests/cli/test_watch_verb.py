@@ -109,7 +109,7 @@ def test_what_is_asked_is_answered_and_noted_with_who(place: Watched) -> None:
     verb = place.begin(*LONG)
     until_at = place.open().until_at
     answer = place.ask("watch", "extend", "90s", "--as", "carl", "--reason", "lunch")
-    assert answer.code == 0 and answer.out.startswith("1:30 more, ")
+    assert answer.code == 0 and answer.out.startswith("90 s more, ")
     assert place.open().until_at == pytest.approx(until_at + 90.0, abs=2.0)
     assert place.ask("watch", "snapshot", "before lunch", "--as", "dora").code == 0
     assert place.ask("watch", "auto", "on", "--as", "dora").out == "automatic rollback is on\n"
@@ -127,7 +127,7 @@ def test_what_is_asked_is_answered_and_noted_with_who(place: Watched) -> None:
         ("eve", "stop", True),
     ]
     assert "before lunch" in [record["name"] for record in place.whats("snapshot")]
-    assert "carl: extend (lunch): 1:30 more" in place.said()
+    assert "carl: extend (lunch): 90 s more" in place.said()
     assert acts(place, "watch stopped") == ["eve"]
     report = (place.ws.logs / f"{place.whats('begin')[0]['plan']['run']}.report.md").read_text()
     assert "carl" in report and "before lunch" in report

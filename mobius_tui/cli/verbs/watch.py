@@ -41,7 +41,7 @@ from mobius_tui.operations.watching import (
 )
 from mobius_tui.store.values import number
 from mobius_tui.system import clock
-from mobius_tui.text import duration_of, human_seconds, visible
+from mobius_tui.text import duration_of, human_seconds, spoken_seconds, visible
 from mobius_tui.workspace import Workspace
 
 _LOOK_S = 0.25
@@ -284,7 +284,7 @@ def _status_rows(ws: Workspace, view: WatchView) -> list[tuple[str, str]]:
     rows += [("reason", plan.reason)] if plan.reason else []
     rows.append(("state", _state(view)))
     if found is not None and story.start is not None:
-        left = human_seconds(abs(found.left_s))
+        left = spoken_seconds(abs(found.left_s))
         rows.append(("until", f"{clock.iso(found.until_at)}, {left} {'left' if found.left_s > 0 else 'ago'}"))
     rows.append(("automatic rollback", "on" if plan.auto else "off: it pages and asks"))
     rows += [("way back", plan.backup or story.way)] if plan.backup or story.way else []

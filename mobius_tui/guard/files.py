@@ -156,7 +156,7 @@ def all_open(ws: Workspace, clock: Clock | None = None) -> list[OpenWatch]:
         raise EnvironmentFailed(
             f"the watch cannot be read: {error.strerror}",
             where=visible(str(error.filename or ws.state / WATCHES)),
-            fix="check owner and mode of the state folder",
+            fix="check owner and mode; what is no journal there can be moved aside",
         ) from error
     return [watch for watch in found if watch is not None]
 

@@ -184,7 +184,7 @@ class Extractor:
         connection.hold()
         limit = 2 * self._limits.seconds + _SLACK_S
         try:
-            future = self._lanes.submit(asked.file, asked.size)
+            future = self._lanes.submit(asked.file, asked.size, uploaded=asked.name is None)
         except Cancelled:
             raise Refused(503, "the worker is ending", retry_s=10) from None
         outcome = await self._awaited(future, limit)

@@ -18,7 +18,10 @@ from mobius_tui.fingerprint.model import Limits, Outcome, Profile, Task
 from mobius_tui.fingerprint.pool import HashingPool
 
 LANES: Final = 2
-"""Images at once, a process each: one that takes its whole time does not keep the next waiting."""
+"""Images of the library at once, a process each: one that takes its whole time does not keep the next waiting."""
+
+UPLOAD_LANES: Final = 1
+"""Uploaded images at once: a client that sends bombs keeps no probe of a watch waiting."""
 
 IDLE_S: Final = 20.0
 """A process that had nothing to do for so long ends."""
@@ -38,17 +41,19 @@ class HashingLanes:
         self._limits = limits
         self._folder = folder
         self._threads = ThreadPoolExecutor(LANES, thread_name_prefix="extract")
+        self._uploads = ThreadPoolExecutor(UPLOAD_LANES, thread_name_prefix="upload")
         self._guard = threading.Lock()
         self._idle: list[tuple[HashingPool, float]] = []
         self._busy: list[HashingPool] = []
         self._closed = False
 
-    def submit(self, file: IO[bytes], size: int) -> Future[Outcome]:
+    def submit(self, file: IO[bytes], size: int, *, uploaded: bool = False) -> Future[Outcome]:
         """Fingerprint what an open file holds.
 
         Args:
             file: Opened to be read; closed when this is over, whichever way.
             size: Its bytes.
+            uploaded: Whether a client sent it.
 
         Returns:
             The outcome to come; cancelling it works until it is begun.
@@ -57,7 +62,7 @@ class HashingLanes:
             Cancelled: The lanes were closed.
         """
         try:
-            future = self._threads.submit(self._hash, file, size)
+            future = (self._uploads if uploaded else self._threads).submit(self._hash, file, size)
         except RuntimeError:
             file.close()
             raise Cancelled("the worker is ending") from None
@@ -80,7 +85,8 @@ class HashingLanes:
             self._closed = True
             pools = [*(pool for pool, _ in self._idle), *self._busy]
             self._idle = []
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._uploads):
+            threads.shutdown(wait=False, cancel_futures=True)
         for pool in pools:
             pool.close()
 

@@ -421,6 +421,23 @@ def test_who_comes_while_the_worker_ends_is_told_to_come_again(server: HttpServe
     assert "defect" not in (ws.logs / "service.log").read_text()
 
 
+def test_uploads_keep_no_image_of_the_library_waiting(ws: Workspace) -> None:
+    """The probes of a watch are such: a client with slow pictures must not make it roll back."""
+    with serving(again(ws, image_seconds=600, max_pixels=10**9)) as server:
+        held = io.BytesIO()
+        Image.effect_noise((4000, 4000), 90).save(held, "PNG", compress_level=1)
+        ended: list[int] = []
+        threads = [threading.Thread(target=lambda: ended.append(upload(server, held.getvalue())[0])) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        until(lambda: server._extractor._lanes._busy, "one is being hashed")
+        assert extract(server, "p001.png")[0] == 200
+        assert len(ended) < 4, "the library's image did not wait for all of them"
+        for thread in threads:
+            thread.join()
+        assert ended == [200] * 4
+
+
 def test_it_ends_with_extractions_under_way(ws: Workspace) -> None:
     with serving(again(ws, image_seconds=600, max_pixels=10**9)) as server:
         noise = Image.effect_noise((5000, 5000), 90)
@@ -437,10 +454,13 @@ def test_it_ends_with_extractions_under_way(ws: Workspace) -> None:
         threads = [threading.Thread(target=ask_slowly) for _ in range(4)]
         for thread in threads:
             thread.start()
-        until(lambda: len(server._extractor._lanes._busy) == 2, "two are being hashed")
+        until(lambda: server._extractor._lanes._busy, "one is being hashed")
         server.stop()
         for thread in threads:
             thread.join(60)
             assert not thread.is_alive()
         assert len(ended) == 4
-    until(lambda: not [name for name in map(str, threading.enumerate()) if "extract" in name], "no thread is left")
+    until(
+        lambda: not [name for name in map(str, threading.enumerate()) if "extract" in name or "upload" in name],
+        "no thread is left",
+    )

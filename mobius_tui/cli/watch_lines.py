@@ -111,6 +111,8 @@ def event_sentence(record: Mapping[str, Any]) -> str:
         return f"{asked}: {record.get('answer')}"
     if what == "rollback" and record.get("state") == "done":
         return f"the catalogue is back as in {record.get('target')}"
+    if what == "rollback" and record.get("state") == "failed":
+        return f"the rollback failed and is tried again: {why}"
     if what == "rollback":
         return f"rolling back to {record.get('backup') or 'what was live before'}"
     return ""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from mobius_tui.guard.collector import Collector
 from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import Measurement, Outcome, Plan, RuleRow
 from mobius_tui.guard.rows import tick_row
 from mobius_tui.guard.rules import judge
+from mobius_tui.guard.surroundings import Measures
 from mobius_tui.guard.telling import names_of
 from mobius_tui.guard.timing import Anchor, BootClock, Clock, due_at, due_number
 from mobius_tui.guard.verdict import decide_end, failing, next_line, overall
@@ -21,13 +21,6 @@ from mobius_tui.workspace import Workspace
 
 LOOK_S = 0.25
 """Seconds between two looks at whether the deploy should end."""
-
-
-class Measures(Protocol):
-    """What collects a measurement."""
-
-    def measure(self, number: int, elapsed_s: float, merged: int = 1) -> Measurement:
-        """Collect everything once."""
 
 
 class _Row:

@@ -17,7 +17,8 @@ RATE_RULES: Final = ("failures", "p95", "queue")
 """The rules whose figures come from the service."""
 
 KEY_ADVICE: Final = (
-    "set internal_api_key or internal_api_key_file to the key of the service, and base_url to its address"
+    "set internal_api_key_file to a file with the key of the service, as a key that is only in the environment"
+    " reaches no guard that another process starts, and base_url to its address"
 )
 """What to do when the service wants another key."""
 

@@ -21,9 +21,10 @@ from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.launch import VERB, close_void, forget_starts, guard_lock
 from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import Measurement, Plan
+from mobius_tui.guard.surroundings import Leaving, Surroundings
 from mobius_tui.guard.telling import Telling
 from mobius_tui.guard.timing import BootClock
-from mobius_tui.guard.watch import Leaving, Surroundings, run_watch
+from mobius_tui.guard.watch import run_watch
 from mobius_tui.launch.folder import check_state_folder
 from mobius_tui.logs import SERVICE_LOG, JsonLog
 from mobius_tui.notifications.outbox import notify, step_outbox

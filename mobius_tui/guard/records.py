@@ -49,9 +49,10 @@ class Story:
         last_number: The latest measurement that was made or missed.
         last_elapsed_s: The latest moment that is on record.
         snapshots: Their records.
-        paged: Rules that were paged about, and ``undecided``.
+        paged: Rules that were paged about, ``silent`` ones, and ``undecided``.
         trigger: Why it rolls back; None when it does not.
         rollback: What its rollback was about to do, the latest one; None before.
+        failed: Why it could not be done so far.
         over: The record of the time that is over; None before.
         pinned: Whether the way back was pinned.
         ending: The outcome that was decided, being written down; None before.
@@ -79,6 +80,7 @@ class Story:
     paged: set[str] = field(default_factory=set)
     trigger: Mapping[str, Any] | None = None
     rollback: Mapping[str, Any] | None = None
+    failed: set[str] = field(default_factory=set)
     over: Mapping[str, Any] | None = None
     pinned: bool = False
     ending: Mapping[str, Any] | None = None
@@ -130,7 +132,7 @@ class Story:
         elif what == "pin":
             self.pinned = True
         elif what == "rollback":
-            self.rollback = record if record.get("state") == "begins" else self.rollback
+            self._take_rollback(record)
         elif what in {"trigger", "ending", "end"}:
             setattr(self, what, record)
             self.unmet = None
@@ -144,6 +146,12 @@ class Story:
         self.history.append(tuple(rule_from(row) for row in rules) if isinstance(rules, list) else ())
         self.last_number = max(self.last_number, measurement.number)
         self.last_elapsed_s = max(self.last_elapsed_s, measurement.elapsed_s)
+
+    def _take_rollback(self, record: Mapping[str, Any]) -> None:
+        if record.get("state") == "begins":
+            self.rollback = record
+        elif record.get("state") == "failed":
+            self.failed.add(str(record.get("reason") or ""))
 
     def _take_wish(self, record: Mapping[str, Any]) -> None:
         granted = record.get("granted") is True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from mobius_tui.guard.limits import CATALOGUE_LIMIT, HEALTH_LIMIT, TOLD_NEEDED
-from mobius_tui.guard.model import RULES, Outcome, Plan, RuleName, RuleRow, Verdict
+from mobius_tui.guard.model import RULES, Measurement, Outcome, Plan, RuleName, RuleRow, Verdict
 
 _WORST: tuple[Verdict, ...] = ("fail", "collector error", "no data", "pass")
 _EVERY_TIME: tuple[RuleName, ...] = ("health", "catalogue")
@@ -19,6 +19,9 @@ OVER_AT_END: Final = 3
 
 OVER_TOLD: Final = 1
 """The same where the service tells its rate, which is one of 15 minutes already."""
+
+SILENT_FROM: Final = 3
+"""Measurements in a row without data from which a rule is silent."""
 
 
 def overall(rows: Sequence[RuleRow]) -> Verdict:
@@ -34,6 +37,36 @@ def overall(rows: Sequence[RuleRow]) -> Verdict:
 def failing(rows: Sequence[RuleRow]) -> tuple[RuleRow, ...]:
     """The rows of the rules that fail."""
     return tuple(row for row in rows if row.verdict == "fail")
+
+
+def silent(
+    plan: Plan, measurements: Sequence[Measurement], history: Sequence[tuple[RuleRow, ...]]
+) -> tuple[RuleRow, ...]:
+    """The rows of the rules that cannot be judged for several measurements in a row, though they should have data.
+
+    Args:
+        plan: Of the watch.
+        measurements: All so far, the latest last.
+        history: What the rules said of each.
+
+    Returns:
+        Rules with collector errors all along; failures, p95 and queue together where the service told nothing at all
+        that it, or the baseline, had told before. One that is down is the business of the health rule.
+    """
+    last, recent = history[-SILENT_FROM:], measurements[-SILENT_FROM:]
+    if len(last) < SILENT_FROM or len(recent) < SILENT_FROM:
+        return ()
+    found: set[RuleName] = set(RULES)
+    for rows in last:
+        found &= {row.rule for row in rows if row.verdict == "collector error"}
+    knew = plan.baseline.source != "none" or any(_tells(each) for each in measurements)
+    if knew and not any(_tells(each) or each.health.ok is False for each in recent):
+        found |= set(_IN_THE_END)
+    return tuple(row for row in last[-1] if row.rule in found)
+
+
+def _tells(measurement: Measurement) -> bool:
+    return measurement.source != "none" or measurement.queue is not None
 
 
 def next_line(plan: Plan, rows: Sequence[RuleRow], left_s: float) -> str:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from traceback import format_exception
-from typing import Protocol
 
 from mobius_tui.guard.canary import watch_canary
 from mobius_tui.guard.ending import decide, finish, history_stamp, last_publication, pin_way_back, superseded_by
@@ -18,13 +16,12 @@ from mobius_tui.guard.model import Measurement, Outcome, Plan, RuleRow
 from mobius_tui.guard.records import Story, kept_measurement, kept_rules
 from mobius_tui.guard.rows import tick_row, watch_row
 from mobius_tui.guard.rules import judge
+from mobius_tui.guard.surroundings import Leaving, Surroundings
 from mobius_tui.guard.telling import Telling, names_of, whole_verdict
-from mobius_tui.guard.timing import GAP_INTERVALS, Anchor, Clock, due_at, due_number, snapshots_due
-from mobius_tui.guard.verdict import decide_end, failing, next_line, overall
+from mobius_tui.guard.timing import GAP_INTERVALS, Anchor, due_at, due_number, snapshots_due
+from mobius_tui.guard.verdict import SILENT_FROM, decide_end, failing, next_line, overall, silent
 from mobius_tui.guard.wishes import Wish, read_wishes
-from mobius_tui.launch.health import Health
-from mobius_tui.notifications.message import Audience, Notification, Severity
-from mobius_tui.rollback.options import Outcome as RolledBack
+from mobius_tui.notifications.message import Audience, Severity
 from mobius_tui.system.processes import process_token
 from mobius_tui.text import spoken_seconds, visible
 from mobius_tui.workspace import Workspace
@@ -37,59 +34,6 @@ PAGES_EVERY = 60
 
 _TROUBLE_PAUSE_S = 1.0
 _LEAST_S = 0.005
-
-
-class Leaving(BaseException):
-    """This process was asked to end while it measured: nothing swallows it."""
-
-
-class Back(Protocol):
-    """What rolls back; ``going_back.GoingBack`` is the one."""
-
-    def way(self) -> str:
-        """Name of the way back from what is live."""
-
-    def intent(self, backup: str, who: str, reason: str) -> Intent:
-        """What a rollback now would do."""
-
-    def was_done(self, intent: Intent) -> bool:
-        """Whether a rollback that was begun before is done."""
-
-    def run(self, intent: Intent) -> RolledBack:
-        """Roll back."""
-
-    def revive(self, base_url: str) -> Health:
-        """Have the service well afterwards."""
-
-
-class Measures(Protocol):
-    """What collects a measurement."""
-
-    def measure(self, number: int, elapsed_s: float, merged: int = 1) -> Measurement:
-        """Collect everything once."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the watch needs of the world.
-
-    Attributes:
-        clock: Tells the time.
-        sleep: Waits for some seconds.
-        collector: Measures.
-        back: Rolls back; what it says goes to ``heard``.
-        notify: Tells people.
-        ping: Calls the dead-man switch; returns why that failed.
-        asked_to_end: Why this process should end, in words; empty while it should not.
-    """
-
-    clock: Clock
-    sleep: Callable[[float], object]
-    collector: Measures
-    back: Back
-    notify: Callable[[Workspace, Notification], object]
-    ping: Callable[[], str]
-    asked_to_end: Callable[[], str]
 
 
 def run_watch(ws: Workspace, keeper: Keeper, around: Surroundings, mirror: Mirror, telling: Telling) -> str:
@@ -318,6 +262,7 @@ class Watch:
         self._telling.say(level, "tick", f"measurement {number}: {verdict}; {self._next()}", verdict=verdict)
         self._ping()
         self._take_due_snapshots(elapsed)
+        self._miss_data()
         fails = failing(rows)
         if fails and self._plan.auto and not self._superseded():
             self._trigger(fails[0], f"rule {fails[0].rule}", names_of(fails))
@@ -356,11 +301,25 @@ class Watch:
             self._telling.say("error", "asks", said, rule=row.rule)
             self._telling.page("trigger", "critical", f"{row.rule} fails", said, self._verdict(), key=f"ask {row.rule}")
 
+    def _miss_data(self) -> None:
+        """Page once for each rule that cannot be judged: a guard without the key would say nothing for an hour."""
+        for row in silent(self._plan, self._story.measurements, self._story.history):
+            about = f"silent {row.rule}"
+            if about in self._story.paged:
+                continue
+            self._keeper.note("page", about=about, sentence=row.sentence)
+            said = f"{row.rule} is not judged for {SILENT_FROM} measurements in a row: {visible(row.sentence)}"
+            if row.verdict != "collector error":
+                said += "; `mobius metrics` shows what the service tells, with its key in internal_api_key_file"
+            self._telling.say("warning", "silent", said, rule=row.rule)
+            self._telling.page("alert", "warning", f"{row.rule} has no data", said, self._verdict(), key=about)
+
     def _trigger(self, row: RuleRow | None, who: str, reason: str) -> None:
         """Decide for a rollback, and do it; from now on there is no other way."""
         rule, fact = ("", None) if row is None else (row.rule, row.to_json())
         self._keeper.note("trigger", rule=rule, row=fact, who=who, reason=reason, elapsed_s=self._elapsed())
-        self._telling.say("error", "trigger", f"rolling back, decided by {visible(who)}: {visible(reason)}", rule=rule)
+        by = "" if rule else f", decided by {visible(who)}"
+        self._telling.say("error", "trigger", f"rolling back{by}: {visible(reason)}", rule=rule)
         self._telling.page("trigger", "critical", "rolling back", visible(reason), self._verdict(), key="trigger")
         self._show()
         self._go_back()
@@ -385,7 +344,10 @@ class Watch:
                 self._keeper.note("rollback", state="done", **done, warnings=list(outcome.warnings))
         except Exception as error:  # whatever it is: this is tried until it is done
             self._retry_at = self._elapsed() + self._plan.interval_s
-            said = f"the rollback failed and is tried again: {visible(str(error)) or type(error).__name__}"
+            why = visible(str(error)) or type(error).__name__
+            if why not in self._story.failed:
+                self._keeper.note("rollback", state="failed", reason=why, elapsed_s=self._elapsed())
+            said = f"the rollback failed and is tried again: {why}"
             self._trouble("rollback", said, "".join(format_exception(error)))
             self._show(said)
             return
@@ -498,4 +460,4 @@ class Watch:
         self._mirror.watch(row)
 
 
-__all__ = ["Leaving", "Surroundings", "Watch", "run_watch", "watch_canary"]
+__all__ = ["Watch", "run_watch", "watch_canary"]

@@ -24,8 +24,9 @@ from mobius_tui.guard.files import journal_path, plan_watch, records_of
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import RULES, Baseline, Measurement, Plan
+from mobius_tui.guard.surroundings import Back, Surroundings
 from mobius_tui.guard.telling import Telling
-from mobius_tui.guard.watch import Back, Surroundings, run_watch
+from mobius_tui.guard.watch import run_watch
 from mobius_tui.notifications.message import Notification
 from mobius_tui.recovery.backups import create_backup
 from mobius_tui.recovery.hashes import sha256_file

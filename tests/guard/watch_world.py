@@ -12,8 +12,9 @@ from mobius_tui.guard.going_back import Intent
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.mirror import Mirror
 from mobius_tui.guard.model import Baseline, CatalogueLook, HealthLook, Measurement, Plan
+from mobius_tui.guard.surroundings import Surroundings
 from mobius_tui.guard.telling import Telling
-from mobius_tui.guard.watch import Surroundings, Watch
+from mobius_tui.guard.watch import Watch
 from mobius_tui.launch.health import Health
 from mobius_tui.notifications.message import Notification
 from mobius_tui.rollback.merge import Changes
@@ -94,6 +95,7 @@ class FakeBack:
 
     live: str = "new"
     fails: int = 0
+    says: str = "the disk does not answer"
     runs: list[Intent] = field(default_factory=list)
     health: str = "healthy"
 
@@ -110,7 +112,7 @@ class FakeBack:
         self.runs.append(intent)
         if self.fails:
             self.fails -= 1
-            raise EnvironmentFailed("the disk does not answer")
+            raise EnvironmentFailed(self.says)
         before, self.live = self.live, "old"
         both = (4, 4)
         return RolledBack(

@@ -160,7 +160,8 @@ def _as_known(error: BaseException) -> BaseException:
         return KeyboardInterrupt("interrupted")
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "mobius"
-        return BadInput(error.format_message().rstrip("."), fix=f"`{path} --help`")
+        said = " ".join(error.format_message().split()).rstrip(".")  # click lists choices in lines of their own
+        return BadInput(said, fix=f"`{path} --help`")
     if isinstance(error, click.ClickException):
         return BadInput(error.format_message().rstrip("."))
     return _as_common(error)

@@ -66,7 +66,7 @@ def tick_line(measurement: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]
     return "  ".join(parts) + (f"  {late - 1:.0f} late" if late > 1 else "")
 
 
-_FIGURES = (("failures", "fail", 5), ("p95", "p95", 7), ("queue", "queue", 3))
+_FIGURES = (("failures", "failed", 5), ("p95", "p95", 7), ("queue", "queue", 3))
 
 
 def _health(measurement: Mapping[str, Any]) -> str:

@@ -318,7 +318,7 @@ def send_probes(
     """Send probes to the watched service: see ``run_probes``."""
 
     def ask(path: str, seconds: float) -> Answer:
-        body = json.dumps({"path": path, "neighbours": 0}).encode()
+        body = json.dumps({"path": path, "neighbours": 0, "probe": True}).encode()
         return ask_service(ws, base_url, "POST", PROBE_PATH, body, seconds)
 
     return run_probes(

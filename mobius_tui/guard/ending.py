@@ -53,7 +53,8 @@ def finish(ws: Workspace, keeper: Keeper, telling: Telling, verdict: Mapping[str
     run = keeper.story.plan.run
     for problem in (*_report(ws, run, [*keeper.records, {"what": "end", **facts}]), *_history(ws, run, facts)):
         telling.say("warning", "trouble", problem)
-    sentence = f"{outcome}, decided by {visible(who)}: {visible(reason)}"
+    by = "" if who.startswith("rule ") else f", decided by {visible(who)}"  # the reason begins with the rule's name
+    sentence = f"{outcome}{by}: {visible(reason)}"
     severity = _SEVERITIES.get(outcome, "warning")
     telling.say("info" if outcome == "accepted" else "warning", "watch_ended", f"the watch ended: {sentence}", **facts)
     audience: Audience = "sre" if outcome == "accepted" else "qa" if outcome == "rolled back" else "performance"

@@ -56,13 +56,23 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """An image to be hashed: an open file, its catalogue name (None: an upload), and how many neighbours are wanted."""
+    """An image to be hashed.
+
+    Attributes:
+        file: Open to be read.
+        size: Its bytes.
+        name: Its catalogue name; None for an upload.
+        neighbours: How many are wanted.
+        distance: Within how many bits.
+        probe: Whether a watch asks, over and over: that is no work of the library's, and counts into no figure.
+    """
 
     file: IO[bytes]
     size: int
     name: str | None
     neighbours: int
     distance: int
+    probe: bool = False
 
 
 class Extractor:
@@ -135,18 +145,20 @@ class Extractor:
 
     async def _by_path(self, given: Mapping[str, Any], connection: Connection) -> Answer:
         neighbours, distance = _wanted(given.get)
+        probe = given.get("probe") is True
         try:
             found = await self._in_thread(lambda: open_image(self._ws, given.get("path")))
         except OSError as error:
             denied = isinstance(error, PermissionError)
             said = "permission denied: this user may not read it" if denied else "it cannot be read"
             failed = Outcome("", "failed", error=said, cause="permission" if denied else "io")
-            self._rows.keep(failed)
+            if not probe:
+                self._rows.keep(failed)
             return self._failed(failed, str(given.get("path")))
         if found.size > self._limits.bytes:
             found.file.close()
             raise too_large(self._limits.bytes)
-        return await self._hashed(_Asked(found.file, found.size, found.name, neighbours, distance), connection)
+        return await self._hashed(_Asked(found.file, found.size, found.name, neighbours, distance, probe), connection)
 
     async def _by_upload(self, request: BaseRequest, connection: Connection, boundary: str | None) -> Answer:
         most = self._ws.settings.upload_bytes
@@ -188,7 +200,8 @@ class Extractor:
         except Cancelled:
             raise Refused(503, "the worker is ending", retry_s=10) from None
         outcome = await self._awaited(future, limit)
-        self._rows.keep(outcome)
+        if not asked.probe:
+            self._rows.keep(outcome)
         if outcome.status == "failed" or outcome.dhash is None:
             return self._failed(outcome, asked.name)
         facts = self._facts(outcome, asked.name)

@@ -40,7 +40,7 @@ def test_each_rule_in_its_own_unit() -> None:
 
 def test_a_measurement_in_a_line_of_80_columns() -> None:
     line = tick_line(GOOD.to_json(), ROWS)
-    assert line == "12:00:00  +12:00     FAIL     healthy      fail  0.3%  p95 45.0 s!  queue  37"
+    assert line == "12:00:00  +12:00     FAIL     healthy      failed  0.3%  p95 45.0 s!  queue  37"
     assert len(line) <= 80
 
 

@@ -93,7 +93,10 @@ def watch(ctx: click.Context, /, **given: Any) -> int | None:
         asked = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
         note = f"; {', '.join(asked)} had no effect" if asked else ""
         later = "; it begins when its deploy is live" if found.ready == "wait" else ""
-        call.say(f"joined the watch {found.run} of {visible(found.who)}{later}{note}", "warn" if asked else "")
+        until = f", until {clock.iso(found.until_at)}" if found.until_at else ""
+        auto = f", automatic rollback {_on(found.plan.auto)}"
+        said = f"joined the watch {found.run} of {visible(found.who)}{later}{until}{auto}{note}"
+        call.say(said, "warn" if asked else "")
     else:
         call.say(f"the watch {found.run} runs in a process of its own, with automatic rollback {_on(found.plan.auto)}")
         _warn_without_way(ws, found.run)
@@ -287,7 +290,9 @@ def _status_rows(ws: Workspace, view: WatchView) -> list[tuple[str, str]]:
         left = spoken_seconds(abs(found.left_s))
         rows.append(("until", f"{clock.iso(found.until_at)}, {left} {'left' if found.left_s > 0 else 'ago'}"))
     rows.append(("automatic rollback", "on" if plan.auto else "off: it pages and asks"))
-    rows += [("way back", plan.backup or story.way)] if plan.backup or story.way else []
+    way = plan.backup or story.way
+    if way or story.start is not None:
+        rows.append(("way back", way or "none: nothing can be rolled back"))
     rows += [("service", shown_url(plan.base_url))] if plan.base_url else []
     rows.append(("measurements", f"{len(story.measurements):,}, every {human_seconds(plan.interval_s)}"))
     if story.snapshots:

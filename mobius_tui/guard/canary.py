@@ -114,11 +114,11 @@ def _watched(
             row.show(next_line(plan, rows, left), left)
             note("canary", number=number, verdict=overall(rows), sentence=names_of(failing(rows)))
             if failing(rows):
-                row.show("", left, "rolled back")
+                row.show(names_of(failing(rows)), left, "rolled back")
                 return "rolled back", names_of(failing(rows))
         if elapsed >= plan.duration_s:
             outcome, reason = decide_end(plan, history, numbers=[each.number for each in measurements])
-            row.show("", 0.0, outcome)
+            row.show(reason, 0.0, outcome)
             return outcome, reason
         sleep(
             max(0.0, min(LOOK_S, due_at(last + 1, plan.interval_s) - begin.elapsed(clock), plan.duration_s - elapsed))

@@ -31,7 +31,7 @@ def watch_row(story: Story, *, elapsed_s: float, now: float, token: str, next_: 
         elapsed_s: Seconds since it began.
         now: Seconds since the epoch: what falls due is told by the clock on the wall as it is.
         token: The guard's process.
-        next_: What would happen next.
+        next_: What would happen next; of an ended watch the row keeps the reason in its place.
         problem: What the guard is in trouble with.
     """
     plan, end = story.plan, story.end or story.ending
@@ -49,7 +49,7 @@ def watch_row(story: Story, *, elapsed_s: float, now: float, token: str, next_: 
         ended_at=None if story.end is None else now,
         token=token,
         snapshots=_snapshots(story, elapsed_s, now),
-        next=next_,
+        next=next_ if story.end is None else str(story.end.get("reason") or ""),
         problem=problem,
         decided_by="" if end is None else str(end.get("decided_by") or ""),
         updated_at=now,

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError
+from mobius_tui.guard.by_hand import end_by_hand
 from mobius_tui.guard.collector import baseline_budget, take_baseline
 from mobius_tui.guard.ending import EXIT_CODES
 from mobius_tui.guard.files import OpenWatch, all_open, journal_path, open_watch, records_of
@@ -21,6 +22,7 @@ from mobius_tui.guard.records import Story, story_of
 from mobius_tui.guard.verdict import next_line
 from mobius_tui.guard.wishes import answer_to, wait_taken, wish
 from mobius_tui.launch.worker import ensure_worker
+from mobius_tui.recovery.atomic import explained
 from mobius_tui.recovery.journal import journals, run_of
 from mobius_tui.recovery.watches import WATCHES
 from mobius_tui.rollback.targets import named_target
@@ -33,6 +35,9 @@ from mobius_tui.workspace import Workspace
 
 ANSWER_S = 15.0
 """Seconds to wait for the guard's answer: one that is just measuring answers afterwards."""
+
+ENDING_ACTS = ("accept", "stop")
+"""What a person may ask of a watch without its guard."""
 
 _FREE_NAMES = 100
 
@@ -197,24 +202,35 @@ def ask_watch(ws: Workspace, act: str, *, reason: str = "", **facts: object) -> 
 
     Raises:
         BadInput: No watch is on, or the guard does not grant it.
-        EnvironmentFailed: The guard does not answer; it will be granted when it does.
+        EnvironmentFailed: The guard does not answer; it will be granted when it does. Where none comes up, ``accept``
+            and ``stop`` end the watch here.
     """
     found = open_watch(ws)
     if found is None or found.ready != "start":
         waits = found is not None and found.ready == "wait"
         said = "the watch has not begun: its deploy is not live yet" if waits else "no watch is on"
         raise BadInput(said, fix="`mobius watch status`" if waits else "`mobius watch` starts one")
-    heal_guard(ws, os.environ, ws.settings.environment if ws.sourced.sources.get("environment") == "flag" else None)
+    chosen = ws.settings.environment if ws.sourced.sources.get("environment") == "flag" else None
+    healed = heal_guard(ws, os.environ, chosen)
     number = wish(ws, found.run, act, ws.actor, reason=reason, **facts)
-    if not wait_taken(ws, found.run, number, ANSWER_S):
+    if not wait_taken(ws, found.run, number, ANSWER_S) and not (act in ENDING_ACTS and _ended_here(ws, found.run)):
         raise EnvironmentFailed(
-            f"the guard has not answered within {ANSWER_S:g} s; it will do it when it can",
-            fix="`mobius watch status`",
+            f"the guard has not answered within {ANSWER_S:g} s; it will do it when it can"
+            + (f" ({healed})" if healed else ""),
+            fix="`mobius watch status`; `mobius watch stop --reason TEXT` ends a watch whose guard does not come up",
         )
     granted, answer = answer_to(ws, found.run, number) or (False, "")
     if not granted:
         raise BadInput(answer or "the guard refuses it", fix="`mobius watch status`")
     return answer
+
+
+def _ended_here(ws: Workspace, run: str) -> bool:
+    """Whether this process ended the watch in place of a guard that does not come up: it must not block for ever."""
+    try:
+        return guard_holder(ws) is None and end_by_hand(ws, run)
+    except OSError as error:
+        raise explained(error, visible(str(journal_path(ws, run)))) from error
 
 
 def read_watch(ws: Workspace, run: str | None = None) -> WatchView | None:

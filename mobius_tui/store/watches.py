@@ -30,7 +30,7 @@ class WatchRow:
         began_at: Seconds since the epoch; likewise ``until_at``, ``ended_at``, ``updated_at``.
         token: The guard's process; empty before it runs.
         snapshots: The four named ones: ``name``, ``due_at``, ``taken_at`` (None before), ``verdict``; then taken ones.
-        next: What would happen next and why, one line.
+        next: What would happen next and why, one line; once ``state`` is ``ended`` the reason of the outcome.
         problem: What the guard itself is in trouble with; empty when nothing.
         decided_by: Who or what decided the outcome.
     """

@@ -142,6 +142,12 @@ def test_an_ended_watch_tells_outcome_who_why_and_its_report_for_an_hour() -> No
     assert RULES_COLUMN.head(later, 32, 20, UNICODE) == []
 
 
+def test_why_an_ended_watch_ended_is_known_without_its_event() -> None:
+    text = drawn(watching(state="ended", outcome="stopped", decided_by="eve", next="seen enough",
+                          ended_at=NOW - 240, alive=False, events=()))  # fmt: skip
+    assert "decided by eve: seen enough" in text and "next:" not in text
+
+
 def test_a_canary_shows_like_a_watch() -> None:
     snapshot = watch_canary()
     assert "CANARY  ▶ RUNNING  9 min left" in drawn(snapshot)

@@ -186,7 +186,8 @@ def _end_lines(watch: WatchRow, snapshot: Snapshot, width: int) -> list[Line]:
     """Of a watch that has ended: who decided, why, and where the report is."""
     if watch.active:
         return []
-    why = next((str(event.fields.get("reason") or "") for event in _events(snapshot, watch) if _is_end(event)), "")
+    told = next((str(event.fields.get("reason") or "") for event in _events(snapshot, watch) if _is_end(event)), "")
+    why = told or watch.next  # the event may be gone, the row keeps the reason
     said = f"decided by {outside(watch.decided_by) or '–'}{f': {outside(why)}' if why else ''}"
     lines: list[Line] = [((row, ""),) for row in wrap(said, width, 3)]
     return [*lines, *(((row, "muted"),) for row in wrap(_report(watch), width, 2))]

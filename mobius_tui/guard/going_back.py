@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mobius_tui.errors import BadInput, EnvironmentFailed, MobiusError, ProcessingFailed
+from mobius_tui.guard.files import open_watch
 from mobius_tui.launch.health import Health, ask_health, wait_healthy
 from mobius_tui.launch.worker import ensure_worker
 from mobius_tui.recovery.staging import hash_or_absent, real_file
@@ -116,6 +117,8 @@ class GoingBack:
     def run(self, intent: Intent) -> Outcome:
         """Roll back; a named backup that is bad is passed over for an older good one.
 
+        Where no backup can be gone back to, the catalogue stays and a dead worker is started all the same.
+
         Returns:
             How it went.
 
@@ -123,6 +126,13 @@ class GoingBack:
             MobiusError: It is not done; the live file is whole.
             OSError: Likewise.
         """
+        try:
+            return self._run(intent)
+        except (ProcessingFailed, BadInput):
+            self._start_own_worker()
+            raise
+
+    def _run(self, intent: Intent) -> Outcome:
         ws = replace(self._ws, actor=intent.who)
         if self._live and os.path.realpath(self._live) != os.path.realpath(ws.catalogue):
             raise EnvironmentFailed(
@@ -132,8 +142,10 @@ class GoingBack:
             )
         if not (intent.backup or self.way()):
             raise ProcessingFailed(
-                "no backup is on record as the way back from what is live, and the guard takes none by guess",
-                fix="`mobius rollback --list`, then `mobius rollback --backup NAME`; `mobius watch stop` ends this",
+                "nothing can be rolled back: no backup is on record as the way back from what is live, and the guard "
+                "takes none by guess; the catalogue stays as it is",
+                fix="`mobius watch stop --reason TEXT` ends this; if an older backup fits (`mobius rollback --list`), "
+                "`mobius rollback --backup NAME`; `mobius backup create` keeps what is live for a next time",
             )
         parses = read_present(real_file(ws.catalogue), patience_s=0.0).document is not None
         options = RollbackOptions(
@@ -155,6 +167,17 @@ class GoingBack:
         return roll_back(
             ws, options, confirm=lambda _: True, say=self._say, environ=self._environ, env_name=self._env_name
         )
+
+    def _start_own_worker(self) -> None:
+        """Start the workspace's own worker if it is what is watched and it is dead."""
+        try:
+            watch = open_watch(self._ws)
+            if self._ws.settings.base_url or (watch is not None and watch.plan.base_url):
+                return
+            if ensure_worker(self._ws, self._environ, self._env_name, reason="watch, nothing to roll back to"):
+                self._say("the worker was dead and is started; the catalogue stays")
+        except (MobiusError, OSError) as error:
+            self._say(f"the worker does not start: {visible(str(error))}")
 
     def revive(self, base_url: str) -> Health:
         """Have the service well after a rollback: the workspace's own worker is started if it is dead.

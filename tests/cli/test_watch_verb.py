@@ -230,7 +230,8 @@ def test_where_there_is_no_way_back_it_is_told_and_so_is_a_rollback_that_fails(p
     until(lambda: len(place.whats("rollback")) >= tries, "it is tried again")
     assert place.said().count("no way back is known") == 1
     assert place.said().count("  rolling back to ") == 1
-    assert "trouble " in place.ask("watch", "status").out
+    shown = place.ask("watch", "status").out
+    assert "trouble " in shown and re.search(r"^way back +none: nothing can be rolled back$", shown, re.M)
     assert place.live.read_bytes() == place.new
     assert place.ask("watch", "stop", "--reason", "by hand").code == 0
     assert ended(verb) == 4

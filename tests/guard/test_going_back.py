@@ -13,7 +13,9 @@ from watch_world import FakeClock, Service, ill
 
 from mobius_tui.errors import Cancelled, MobiusError
 from mobius_tui.guard.canary import watch_canary
+from mobius_tui.guard.files import plan_watch
 from mobius_tui.guard.going_back import GoingBack
+from mobius_tui.launch.worker import worker_holder
 from mobius_tui.recovery.backups import create_backup
 from mobius_tui.recovery.hashes import sha256_file
 from mobius_tui.recovery.history import HISTORY_NAME, note_act
@@ -92,6 +94,35 @@ def test_what_was_published_where_nothing_was_goes_back_to_no_backup_by_guess(pl
     with pytest.raises(MobiusError, match="by guess"):
         going.run(going.intent("", "guard", "watch w: health"))
     assert place.live.read_bytes() == before
+
+
+def test_with_nothing_to_go_back_to_a_dead_worker_is_started_and_the_catalogue_stays(
+    place: Guarded, said: list[str]
+) -> None:
+    for backup in place.ws.backups.iterdir():
+        backup.unlink()
+    (place.ws.state / HISTORY_NAME).unlink()
+    going = back(place, said)
+    with pytest.raises(MobiusError, match="nothing can be rolled back") as refused:
+        going.run(going.intent("", "guard", "watch w: health"))
+    assert "`mobius watch stop --reason TEXT`" in str(refused.value) and "`mobius backup create`" in str(refused.value)
+    assert (worker_holder(place.ws) is not None, place.live.read_bytes()) == (True, place.new)
+    assert said == ["the worker was dead and is started; the catalogue stays"]
+    with pytest.raises(MobiusError):
+        going.run(going.intent("", "guard", "watch w: health"))
+    assert len(said) == 1, "a worker that lives is left alone"
+
+
+def test_with_nothing_to_go_back_to_no_worker_is_started_beside_another_service(
+    place: Guarded, said: list[str]
+) -> None:
+    (place.ws.state / HISTORY_NAME).unlink()
+    (place.ws.backups / place.backup).unlink()
+    plan_watch(place.ws, place.plan(base_url="http://127.0.0.1:1"))
+    going = back(place, said)
+    with pytest.raises(MobiusError, match="nothing can be rolled back"):
+        going.run(going.intent("", "guard", "watch w: health"))
+    assert (worker_holder(place.ws), said) == (None, [])
 
 
 def test_a_rollback_that_a_kill_cut_off_is_not_taken_for_done(place: Guarded, said: list[str]) -> None:

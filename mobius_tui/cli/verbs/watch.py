@@ -160,10 +160,11 @@ def _attached(call: Call, ws: Workspace, run: str) -> int:
 
 
 class _Shown:
-    """What the attached verb has printed: how many records, the last event and trouble, which rule had no data."""
+    """What the attached verb has printed: how many records, last event and trouble, rollbacks, rules without data."""
 
     records = 0
     event = ""
+    rollbacks: frozenset[str] = frozenset()
     trouble = ""
     lacking: frozenset[str] = frozenset()
 
@@ -188,8 +189,9 @@ def _print_new(call: Call, view: WatchView, shown: _Shown) -> None:
             _print_tick(record, shown)
             continue
         said = event_sentence(record)
-        if said and said != shown.event:
+        if said and said != shown.event and said not in shown.rollbacks:
             shown.event = said
+            shown.rollbacks |= {said} if what == "rollback" else set()  # tried again at each interval, told once
             flush(sys.stdout)
             grave = what in {"trigger", "rollback", "gap"}
             (tell_wrapped if grave else call.say)(f"{_time(record)}  {said}", "bad" if grave else "title")

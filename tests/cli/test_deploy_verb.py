@@ -42,6 +42,7 @@ from mobius_tui.store.jobs import (
 )
 from mobius_tui.system.locks import catalogue_lock, catalogue_lock_path, holder_of
 from mobius_tui.system.processes import is_alive, pid_of, process_token
+from mobius_tui.text import human_seconds
 from mobius_tui.workspace import open_workspace
 
 PATIENCE_S = 120.0
@@ -334,7 +335,9 @@ def test_a_dry_run_counts_what_a_canary_would_publish(mobius: Mobius, live: Path
 def test_what_is_asked_says_who_watches_it(live: Path) -> None:
     ws = open_workspace(live, {}, {}, None)
     said = " ".join(" ".join(verb.intent_lines(ws, DeployOptions(canary=5.0, watch=True))).split())
-    assert "5 % of the images first, watched for 10:00" in said
+    hold, settle = ws.settings.hold_seconds, ws.settings.settle_seconds
+    assert "5 % of the images first, watched for 10:00 after " in said
+    assert f": {human_seconds(hold + settle + 600.0)} in all" in said
     assert "a guard watches the service for 1:00:00 and rolls back when it fails" in said
     held = " ".join(verb.intent_lines(ws, DeployOptions(watch=True, auto_rollback=False)))
     assert "pages and asks when it fails" in held

@@ -193,12 +193,19 @@ def intent_lines(ws: Workspace, options: DeployOptions) -> list[str]:
         ("a failure", rolls),
     ]
     if options.canary is not None:
-        seconds = options.canary_seconds or ws.settings.canary_seconds
-        rows.append(("canary", f"{options.canary:g} % of the images first, watched for {human_seconds(seconds)}"))
+        rows.append(("canary", _canary_line(ws, options)))
     rows.append(("afterwards", _watch_line(ws, options)))
     rows += [("takes", options.source)] if options.source is not None else []
     rows += [("reason", options.reason)] if options.reason else []
     return labelled(rows, width=screen_width() if is_terminal(sys.stderr) else UNCUT)
+
+
+def _canary_line(ws: Workspace, options: DeployOptions) -> str:
+    hold, settle = ws.settings.hold_seconds, ws.settings.settle_seconds
+    seconds = options.canary_seconds or ws.settings.canary_seconds
+    said = f"{options.canary:g} % of the images first, watched for {human_seconds(seconds)}"
+    before = f"after {human_seconds(hold)} of holding and {human_seconds(settle)} of settling"
+    return f"{said} {before}: {human_seconds(hold + settle + seconds)} in all"
 
 
 def _watch_line(ws: Workspace, options: DeployOptions) -> str:

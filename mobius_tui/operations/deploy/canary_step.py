@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+
 from mobius_tui.catalogue.document import Document, empty_document, parse
 from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import EnvironmentFailed, ProcessingFailed, TimeLimit
+from mobius_tui.guard.timing import due_number
 from mobius_tui.operations.deploy.canary import canary_of
 from mobius_tui.operations.deploy.course import Again, Course
 from mobius_tui.operations.deploy.guarding import canary_plan, seconds_of
@@ -16,7 +20,7 @@ from mobius_tui.recovery.atomic import ABSENT, Changed
 from mobius_tui.recovery.staging import stage, swap
 from mobius_tui.rollback.undo import aside_path
 from mobius_tui.settings import Settings
-from mobius_tui.text import counted, visible
+from mobius_tui.text import counted, human_seconds, visible
 
 SLACK_S = 120.0
 """Seconds that a canary may take beside its waits and its hook."""
@@ -43,14 +47,23 @@ def do_canary(course: Course, row: StepState) -> None:
     except Changed as changed:
         raise Again(changed.what) from changed
     course.published, course.displaced = course.canary, course.before
-    look = looking_at_both(course)
-    course.wait(course.ws.settings.hold_seconds, look)
+    look, settings, images = looking_at_both(course), course.ws.settings, row.reason
+    _tell(course, row, f"{images} live, held for {human_seconds(settings.hold_seconds)}")
+    course.wait(settings.hold_seconds, look)
     hook = run_moment(course, "after_swap")
-    course.wait(course.ws.settings.settle_seconds, look)
+    _tell(course, row, f"{images} live, settling for {human_seconds(settings.settle_seconds)}")
+    course.wait(settings.settle_seconds, look)
+    row.reason = images
     _watch(course, row, entries, with_dhash)
     if not hook.ok:
         row.state, row.reason = "warning", f"{row.reason}; {hook.sentence}"
     _go_on(course)
+
+
+def _tell(course: Course, row: StepState, said: str) -> None:
+    row.reason = said
+    with contextlib.suppress(sqlite3.Error):  # what is shown ends no canary
+        course.show()
 
 
 def _stage_canary(course: Course, percent: float, row: StepState) -> tuple[int, int]:
@@ -97,13 +110,20 @@ def _watch(course: Course, row: StepState, entries: int, with_dhash: int) -> Non
         TimeLimit: There was nothing to judge it by; it is taken back.
     """
     plan = canary_plan(course, entries, with_dhash)
-    look = looking_at_both(course)
+    look, images = looking_at_both(course), row.reason
+    planned = due_number(plan.duration_s, plan.interval_s)
+    _tell(course, row, f"{images} live, 0 of {planned:,} measurements")
+
+    def note(what: str, **facts: object) -> None:
+        course.journal.note(what, **facts)
+        if what == "canary":
+            _tell(course, row, f"{images} live, {facts.get('number')} of {planned:,} measurements")
 
     def checkpoint() -> None:
         course.progress.checkpoint()
         look()
 
-    outcome, sentence = course.around.watch_canary(course.ws, plan, course.journal.note, checkpoint)
+    outcome, sentence = course.around.watch_canary(course.ws, plan, note, checkpoint)
     if outcome == "rolled back":
         raise ProcessingFailed(f"the canary failed: {sentence}", fix=f"`mobius logs --run {course.journal.run_id}`")
     if outcome != "accepted":
@@ -111,7 +131,7 @@ def _watch(course: Course, row: StepState, entries: int, with_dhash: int) -> Non
             f"the canary could not be judged: {sentence}",
             fix="see that the service answers, then deploy again; without --canary nothing is judged before the swap",
         )
-    row.reason = f"{row.reason}, accepted: {sentence}"
+    row.reason = f"{images}, accepted: {sentence}"
 
 
 def _go_on(course: Course) -> None:

@@ -175,6 +175,16 @@ def test_an_accepted_canary_makes_way_for_everything(stage: Stage) -> None:
     assert back is not None and back.backup.name == summary.backup and back.certain
 
 
+def test_the_step_of_a_canary_tells_how_far_it_is(stage: Stage) -> None:
+    stage.deploy(canary=40.0, canary_seconds=30.0)
+    told = [row["reason"] for shown in stage.heard.shown for row in shown["steps"] if row["name"] == "canary"]
+    live = [
+        reason.partition(" live, ")[2].partition(" for ")[0] for reason in dict.fromkeys(told) if " live, " in reason
+    ]
+    assert live == ["held", "settling", "0 of 10 measurements", "1 of 10 measurements"]
+    assert told[-1].endswith(", accepted: all rules pass") and " live, " not in told[-1]
+
+
 @pytest.mark.parametrize(
     ("verdict", "kind"), [("rolled back", ProcessingFailed), ("undecided", TimeLimit), ("stopped", TimeLimit)]
 )

@@ -14,7 +14,7 @@ from mobius_tui.guard.model import Plan
 from mobius_tui.guard.records import State, Story, story_of
 from mobius_tui.guard.timing import GAP_INTERVALS, BootClock, Clock
 from mobius_tui.recovery.atomic import explained
-from mobius_tui.recovery.journal import ENDING, JOURNALS, RESERVED_BYTES, Journal, read_journal, run_of
+from mobius_tui.recovery.journal import ENDING, JOURNALS, RESERVED_BYTES, Journal, journals, read_journal, run_of
 from mobius_tui.recovery.watches import GUARD_LOCK, WATCHES, open_watches
 from mobius_tui.system import clock as wall
 from mobius_tui.system.locks import holder_of
@@ -158,6 +158,15 @@ def all_open(ws: Workspace, clock: Clock | None = None) -> list[OpenWatch]:
             where=visible(str(error.filename or ws.state / WATCHES)),
             fix="check owner and mode; what is no journal there can be moved aside",
         ) from error
+    return [watch for watch in found if watch is not None]
+
+
+def readable_watches(ws: Workspace) -> list[OpenWatch]:
+    """Those of ``all_open`` whose journals can be read: one that cannot keeps a guard from none of the others."""
+    found = []
+    for path in journals(ws.state / WATCHES):
+        with contextlib.suppress(OSError, MobiusError):
+            found.append(_read(ws, path, BootClock()))
     return [watch for watch in found if watch is not None]
 
 

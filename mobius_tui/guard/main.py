@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from mobius_tui.errors import BadInput, MobiusError
 from mobius_tui.guard.collector import Collector
-from mobius_tui.guard.files import OpenWatch, all_open
+from mobius_tui.guard.files import OpenWatch, all_open, readable_watches
 from mobius_tui.guard.going_back import GoingBack
 from mobius_tui.guard.keeping import Keeper
 from mobius_tui.guard.launch import VERB, close_void, forget_starts, guard_lock
@@ -31,6 +31,7 @@ from mobius_tui.notifications.outbox import notify, step_outbox
 from mobius_tui.notifications.sending import ping
 from mobius_tui.system.identity import login_name
 from mobius_tui.system.locks import FileLock
+from mobius_tui.text import visible
 from mobius_tui.uncaught import as_background
 from mobius_tui.workspace import Workspace, open_workspace
 
@@ -80,11 +81,16 @@ def _guard_until_the_end(
     """Guard what is open, and with ``--wait`` what comes."""
     wish = _settled(ws)
     check_state_folder(ws)
+    once = _once(tell)
     while not wish.reason:
         lock = FileLock(guard_lock(ws))
         if lock.acquire(ws.actor, "guard"):
             try:
-                _guard_all(ws, environ, given.env, lock, wish, tell)
+                _guard_all(ws, environ, given.env, lock, wish, once)
+            except (MobiusError, OSError) as error:
+                if not given.wait:
+                    raise
+                once(visible(str(error)))
             finally:
                 lock.release()
         elif not given.wait:
@@ -121,18 +127,69 @@ def _guard_all(
     wish: _Wish,
     tell: Callable[[str], None],
 ) -> None:
-    """Guard each watch that is open, one after the other; what is planned for later is left to its deploy."""
+    """Guard each watch that is open, one after the other; what is planned for later is left to its deploy.
+
+    Raises:
+        MobiusError: A watch could not be taken up, or its files could not be opened, also at a second attempt after
+            all others.
+        OSError: Likewise.
+    """
     done: set[str] = set()
+    failed: set[str] = set()
     while not wish.reason and not lock.lost:
-        found = [watch for watch in all_open(ws) if watch.run not in done]
+        found = [watch for watch in _open(ws, tell) if watch.run not in done]
         for watch in found:
             if watch.ready == "void":
-                tell(close_void(watch))
-        ready = [watch for watch in found if watch.ready == "start"]
+                done.add(watch.run)
+                _close(watch, tell)
+        ready = sorted((watch for watch in found if watch.ready == "start"), key=lambda watch: watch.run in failed)
         if not ready:
             return
-        done.add(ready[0].run)
-        _guard(ws, environ, env_name, ready[0], lock, wish)
+        run = ready[0].run
+        try:
+            _guard(ws, environ, env_name, ready[0], lock, wish)
+        except (MobiusError, OSError) as error:  # the others are guarded all the same
+            if run in failed:
+                raise
+            failed.add(run)
+            tell(f"the watch {visible(run)} is passed over for now: {visible(str(error))}")
+        else:
+            done.add(run)
+
+
+def _close(watch: OpenWatch, tell: Callable[[str], None]) -> None:
+    try:
+        tell(close_void(watch))
+    except (MobiusError, OSError) as error:
+        tell(f"the watch {visible(watch.run)} is void and cannot be closed: {visible(str(error))}")
+
+
+def _open(ws: Workspace, tell: Callable[[str], None]) -> list[OpenWatch]:
+    """The open watches; a journal that cannot be read is told, and the others are guarded.
+
+    Raises:
+        MobiusError: None is left that could be.
+    """
+    try:
+        return all_open(ws)
+    except MobiusError as error:
+        found = readable_watches(ws)
+        if not found:
+            raise
+        tell(visible(str(error)))
+        return found
+
+
+def _once(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Says each sentence once, however often it is tried again."""
+    said: set[str] = set()
+
+    def once(sentence: str) -> None:
+        if sentence not in said:
+            said.add(sentence)
+            tell(sentence)
+
+    return once
 
 
 def _guard(

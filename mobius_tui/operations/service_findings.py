@@ -25,6 +25,7 @@ from mobius_tui.workspace import Workspace
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 """Hosts that only this machine reaches."""
 
+_KEY_VARIABLES = ("INTERNAL_API_KEY", "MOBIUS_INTERNAL_API_KEY")
 _DAY_S = 86_400.0
 _TAIL = 256 * 1024
 
@@ -39,10 +40,12 @@ def examine_service(ws: Workspace) -> Iterator[Finding]:
         Findings.
     """
     key = _key(ws)
-    yield from _address(ws, has_key=key.state == "ok")
+    has_key = bool(ws.settings.internal_api_key) or key.state == "ok"
+    yield from _address(ws, has_key=has_key)
     yield key
-    yield _prometheus(ws, has_key=key.state == "ok")
+    yield _prometheus(ws, has_key=has_key)
     yield from _guard(ws)
+    yield from _routes(ws)
     yield from _told(ws)
     yield from _log(ws)
 
@@ -82,12 +85,15 @@ def _key(ws: Workspace) -> Finding:
         )
     if source == "default":
         return Finding("API key", "ok", "read from its file, which nobody else may read")
+    if source in _KEY_VARIABLES:
+        said = f"it comes from the variable {source} alone: a worker or guard that another process starts may lack it"
+        return Finding("API key", "note", said, _make_key(ws, f"printenv {source}"))
     return Finding("API key", "ok", f"set by {visible(source)}")
 
 
-def _make_key(ws: Workspace) -> str:
+def _make_key(ws: Workspace, source: str = "openssl rand -hex 32") -> str:
     path = _typed(ws.root / "api.key")
-    return f'(umask 077; openssl rand -hex 32 > {path}), then internal_api_key_file = "api.key" in mobius.toml'
+    return f'(umask 077; {source} > {path}), then internal_api_key_file = "api.key" in mobius.toml'
 
 
 def _is_open(path: Path) -> bool:
@@ -133,6 +139,18 @@ def _guard(ws: Workspace) -> Iterator[Finding]:
         yield Finding("guard", "problem", f"{shown} is {watch.state}, and no guard runs", fix)
     else:
         yield Finding("guard", "note", f"{shown} is planned and waits for its deploy", "mobius status")
+
+
+def _routes(ws: Workspace) -> Iterator[Finding]:
+    """Audiences that nothing is set for; one that somebody has silenced with an empty command is none."""
+    fix = "[notify.default] with command or url in mobius.toml; `mobius alerts test` tries it"
+    if not ws.sourced.unrouted:
+        return
+    if not ws.sourced.routes:
+        yield Finding("routes", "note", "nobody is notified: no route is set", fix)
+        return
+    said = f"no route leads to {', '.join(ws.sourced.unrouted)}: what is critical for them goes to every other route"
+    yield Finding("routes", "note", f"{said}, the rest to nobody", fix)
 
 
 def _told(ws: Workspace) -> Iterator[Finding]:

@@ -49,6 +49,17 @@ def test_the_key_and_where_it_stands(make_workspace: Opened, tmp_path: Path) -> 
     assert found(ws)["API key"].state == "warning"
 
 
+@pytest.mark.parametrize("variable", ["INTERNAL_API_KEY", "MOBIUS_INTERNAL_API_KEY"])
+def test_a_key_of_the_environment_alone_reaches_not_everybody(make_workspace: Opened, variable: str) -> None:
+    ws = make_workspace(0)
+    ws = Workspace(ws.root, load_settings(ws.root, {"port": 5001}, {variable: KEY}), "tester")
+    finding = found(ws)["API key"]
+    assert finding.state == "note" and f"{variable} alone" in finding.said
+    assert f"printenv {variable}" in finding.fix and "internal_api_key_file" in finding.fix
+    assert KEY not in str(finding)
+    assert "authorization" in found(ws)["prometheus"].said
+
+
 def test_a_key_in_a_file_of_settings_that_others_read(make_workspace: Opened) -> None:
     ws = make_workspace(0)
     toml = ws.root / "mobius.toml"

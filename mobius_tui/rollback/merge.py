@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mobius_tui.catalogue.document import DUPLICATES, IMAGES, MIGRATION, Document, Member, file_key, parse
 from mobius_tui.catalogue.render import Part, parts_of, render, style_of
@@ -41,6 +41,7 @@ class Changes:
         changed: Paths of entries whose members differ, with the names of these members.
         members: Names of top-level members that differ.
         reordered: Whether entries of both stand in another order.
+        returned: Paths of entries that only the target had and that come back; they are not in ``removed``.
     """
 
     added: tuple[str, ...] = ()
@@ -49,10 +50,11 @@ class Changes:
     changed: tuple[tuple[str, tuple[str, ...]], ...] = ()
     members: tuple[str, ...] = ()
     reordered: bool = False
+    returned: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.added or self.bare or self.removed or self.changed or self.members or self.reordered)
+        return self != Changes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +103,13 @@ def keep_new(live: Document, target: Document, *, bring_back: bool = False) -> M
         but for ``bring_back``.
     """
     found, alike = _compared(live, target)
-    if not found or (bring_back and found == Changes(removed=found.removed)):
+    if bring_back:
+        found = replace(found, removed=(), returned=found.removed)
+    if found == Changes(returned=found.returned):
         return Merged(target.text.encode(), found)
     content = "".join(_merged(live, target, alike)).encode()
     here = {entry.key for entry in live.entries}
-    if bring_back and found.removed:
+    if found.returned:
         lost = [target.raw(entry) for entry in target.entries if entry.key not in here]
         content = _with_entries(parse(content, origin=live.origin), lost).encode()
         here |= {entry.key for entry in target.entries}

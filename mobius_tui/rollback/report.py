@@ -59,6 +59,12 @@ def change_lines(changes: Changes | None, *, kept: bool, done: bool) -> Iterator
         return
     if not changes:
         return
+    if changes.returned:
+        came = "came" if done else "come"
+        said = f"{len(changes.returned):,} entries that were gone, and nobody is known to have removed, {came} back"
+        yield f"{said}: {_some(changes.returned)}", ""
+    if changes == Changes(returned=changes.returned):
+        return
     if kept:
         yield "others wrote since, and that is kept:", ""
     elif done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mobius_tui.catalogue.document import Document, OwnedFields, parse
 from mobius_tui.catalogue.render import parts_of, render
 from mobius_tui.rollback.merge import OWNED, changes, grafted, images_with_dhash, keep_new, remove_owned, stripped
+from mobius_tui.rollback.report import change_lines
 
 ORIGIN = "/library/library.json"
 
@@ -138,7 +139,7 @@ def test_keep_new_has_others_members_of_live_and_owned_members_of_the_target(liv
 @given(catalogues, catalogues)
 def test_bring_back_is_keep_new_with_the_lost_entries_at_the_end(live: Document, target: Document) -> None:
     kept, merged = (keep_new(live, target, bring_back=back) for back in (False, True))
-    assert merged.changes == kept.changes
+    assert merged.changes == replace(kept.changes, removed=(), returned=kept.changes.removed)
     if merged.content == target.text.encode():  # nothing but entries was lost, or nothing at all
         assert changes(live, target) in {changes(target, target), type(kept.changes)(removed=kept.changes.removed)}
         return
@@ -212,6 +213,17 @@ def test_figures_count_dhashes(document: Document) -> None:
 
 def doc(text: str) -> Document:
     return parse(text.encode(), origin=ORIGIN)
+
+
+def test_entries_that_come_back_are_told_as_such() -> None:
+    target = doc('{"images": [{"path": "a"}, {"path": "b"}]}')
+    only = keep_new(doc('{"images": [{"path": "a"}]}'), target, bring_back=True).changes
+    said = [line for line, _ in change_lines(only, kept=True, done=True)]
+    assert said == ["1 entries that were gone, and nobody is known to have removed, came back: b"]
+    both = keep_new(doc('{"images": [{"path": "a", "x": 1}, {"path": "c", "x": 1}]}'), target, bring_back=True).changes
+    said = [line for line, _ in change_lines(both, kept=True, done=False)]
+    assert said[0].endswith("come back: b") and "  1 entries added: c" in said
+    assert not any("removed:" in line for line in said)
 
 
 def test_entries_only_in_live_are_kept_without_owned_members() -> None:

@@ -69,8 +69,8 @@ def routes_of(
     environment: str,
     file_name: str,
     refuse: Callable[[BadInput], None],
-) -> dict[str, Route]:
-    """The route of each audience that has one.
+) -> tuple[dict[str, Route], tuple[str, ...]]:
+    """The route of each audience that has one, and the audiences that nothing was said of.
 
     Args:
         tables: What stands under ``notify`` in the settings file; None when nothing does.
@@ -80,7 +80,8 @@ def routes_of(
         refuse: Told each thing that is wrong; what it lets pass is left out.
 
     Returns:
-        By audience.
+        Routes by audience; and the audiences for which neither a table of their own nor ``default`` names a target,
+        not even an empty one, which means that nobody is to be told.
     """
     top = _known_tables(tables, f"{file_name} [notify", refuse)
     all_over = {name: _known_tables(each, f"{file_name} [env.{name}.notify", refuse) for name, each in sections.items()}
@@ -95,7 +96,8 @@ def routes_of(
         sources = [whole[key][1] for key in _TARGETS if key in whole]
         if values.get("command") or values.get("url"):
             routes[audience] = Route(name, source=sources[0], **values)
-    return routes
+    said = _has_target(merged[DEFAULT])
+    return routes, tuple(name for name in AUDIENCES if not said and not _has_target(merged[name]))
 
 
 _Table = dict[str, tuple[Any, str]]  # by key: the value, and where it was set

@@ -101,12 +101,14 @@ class Sourced:
         sources: By setting: ``flag``, a variable's name, ``mobius.toml``, ``mobius.toml [env.NAME]`` or ``default``.
         warnings: What a person should know, such as a misspelt ``MOBIUS_`` variable.
         routes: Where notifications go, by audience; none for an audience that nobody listens for.
+        unrouted: The audiences among those whose silence nobody has asked for: no table names a target for them.
     """
 
     values: Settings
     sources: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     routes: Mapping[str, Route] = field(default_factory=dict)
+    unrouted: tuple[str, ...] = ()
 
 
 PATHS = ("library", "catalogue", "backups", "logs", "review", "themes", "state_dir", "backup_key_file",
@@ -199,9 +201,9 @@ class _Loading:
                 values[item.name], sources[item.name] = environment, source
             else:
                 values[item.name], sources[item.name] = self._value(item.name, top, section, name)
-        routes = routes_of(self.notify, self.notify_of, name, TOML_NAME, self._refuse)
+        routes, unrouted = routes_of(self.notify, self.notify_of, name, TOML_NAME, self._refuse)
         self.warnings += _misspelt_variables(self.environ)
-        return Sourced(Settings(**values), sources, tuple(self.warnings), routes)
+        return Sourced(Settings(**values), sources, tuple(self.warnings), routes, unrouted)
 
     def _tables(self) -> tuple[Mapping[str, object], Mapping[str, Mapping[str, object]]]:
         """The top table and those of the environments, checked for keys."""

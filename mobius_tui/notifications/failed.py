@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from mobius_tui.notifications.message import AUDIENCE_OF_EXIT, Notification
-from mobius_tui.notifications.outbox import notify, route_of
+from mobius_tui.notifications.outbox import notify, routes_to
 from mobius_tui.workspace import Workspace
 
 GRAVE: Final = ("rollback", "backup restore")
@@ -35,5 +35,5 @@ def tell_failed(ws: Workspace, what: str, code: int, sentence: str, run: str = "
         verdict={"verb": what, "exit_code": code, "error": sentence, "run": run},
         key=f"failed {run} {code}" if run else "",
     )
-    if route_of(ws, told) is not None:
+    if routes_to(ws, told):
         notify(ws, told)

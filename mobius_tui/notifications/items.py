@@ -38,17 +38,17 @@ _ROOM = 50
 _LOCK_S = 5.0
 _LARGEST = 1e11
 _TOLD = ("kind", "severity", "audience", "title", "sentence", "run", "environment", "at", "acknowledge")
-_NAME = re.compile(r"\d{8}T\d{6}Z-([0-9a-f]{8})\.json")
+_NAME = re.compile(r"\d{8}T\d{6}Z-([0-9a-f]{8})(?:-[a-z]+)?\.json")
 _GRAVITY = {"info": 0, "warning": 1, "critical": 2}
 _STATES = {"pending", "delivered", "repeating", "acknowledged", "failed"}
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One notification and what came of it.
+    """One notification on its way to one route, and what came of it.
 
     Attributes:
-        number: Its id, 8 hex digits.
+        number: Its id, 8 hex digits; the same on every route that it goes to.
         state: How it stands.
         body: What is sent: see ``message.body_of``.
         repeats: Whether it is sent until somebody acknowledges it.
@@ -58,6 +58,7 @@ class Item:
         sends: How often it was delivered.
         tries: Failures since it was delivered last.
         problem: Why the last try failed, without secrets; empty when it did not.
+        route: The audience whose route it takes; empty for that of its own.
         over_at: When what it is about was over; None before.
     """
 
@@ -75,12 +76,18 @@ class Item:
     over_at: float | None = None
     acknowledged_by: str = ""
     acknowledged_at: float | None = None
+    route: str = ""
     path: Path | None = field(default=None, compare=False)
 
     @property
     def severity(self) -> str:
         """How grave it is."""
         return str(self.body.get("severity", "info"))
+
+    @property
+    def listener(self) -> str:
+        """The audience whose route it takes."""
+        return self.route or str(self.body.get("audience"))
 
     @property
     def open(self) -> bool:
@@ -137,7 +144,7 @@ def add_item(ws: Workspace, item: Item) -> bool:
     """Keep a new item, making room for it.
 
     Returns:
-        False when one with its number is there already.
+        False when one with its number is there already for the same route.
 
     Raises:
         OSError: It cannot be kept.
@@ -150,11 +157,12 @@ def add_item(ws: Workspace, item: Item) -> bool:
     folder.mkdir(mode=0o700, exist_ok=True)
     with _alone(ws):  # worker and guard may tell the same at the same moment
         names = _names(folder)
-        if any(name.endswith(f"-{item.number}.json") for name in names):
+        ending = f"-{item.number}-{item.route}.json" if item.route else f"-{item.number}.json"
+        if any(name.endswith(ending) for name in names):
             return False
         if len(names) >= MOST:
             _make_room(ws)
-        path = folder / f"{clock.stamp(item.created)}-{item.number}.json"
+        path = folder / f"{clock.stamp(item.created)}{ending}"
         write_atomic(path, [_written(item)], mode=0o600, expect=ABSENT)
     return True
 
@@ -273,7 +281,7 @@ def _read(path: Path) -> Item | None:
 
 def _is_sound(item: Item) -> bool:
     """Whether a file holds what can be sent: one that cannot would keep its whole route waiting."""
-    body, words = item.body, (item.state, item.subject, item.problem, item.acknowledged_by)
+    body, words = item.body, (item.state, item.subject, item.problem, item.acknowledged_by, item.route)
     if not isinstance(body, dict) or not all(isinstance(each, str) for each in words) or item.state not in _STATES:
         return False
     numbers = [item.created, item.next_at, item.sends, item.tries]

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -59,7 +60,7 @@ class OutboxState:
         failed: Given up.
         dropped: Dropped unsent, for want of room, since there is an outbox.
         problem: Why the latest failing one was not delivered; empty when none fails.
-        unacknowledged: Critical ones that nobody has acknowledged, oldest first.
+        unacknowledged: Critical ones that nobody has acknowledged, oldest first, once each.
     """
 
     pending: int = 0
@@ -93,22 +94,30 @@ def _notify(ws: Workspace, notification: Notification) -> str:
     number = hashlib.sha256(notification.key.encode()).hexdigest()[:8] if notification.key else secrets.token_hex(4)
     whole = replace(notification, at=at, environment=notification.environment or ws.settings.environment)
     body = body_of(whole, number, platform.node(), str(ws.root))
-    route = route_of(ws, whole)
-    if route is None:
+    routes = routes_to(ws, whole)
+    if not routes:
         _log(ws, "info", "no_route", body["text"], whole.run)
         return ""
     item = Item(number, "pending", body, whole.repeats, whole.subject, created=clock.now(), next_at=clock.now())
+    kept = []
     try:
-        if not add_item(ws, item):
-            return number
+        for route in routes:
+            # one for its own audience is found by that, whichever table its route comes from
+            taken = "" if whole.audience in ws.sourced.routes else route.name
+            if add_item(ws, replace(item, route=taken)):
+                kept.append(route)
     except (OSError, MobiusError) as error:
         _log(ws, "warning", "not_kept", f"sent without being kept: {visible(str(error))}", whole.run)
-        _start(lambda: _send_unkept(ws, route, item))
-        return ""
+        for left in routes[routes.index(route) :]:
+            _start(partial(_send_unkept, ws, left, item))
+        number = ""
+    if not kept:
+        return number
     _log(ws, "info", "notification", body["text"], whole.run)
     if whole.subject:
-        _note_earlier(ws, whole, number)
-    _send_soon(ws, route.name, clock.now)
+        _note_earlier(ws, whole, item.number)
+    for route in kept:
+        _send_soon(ws, route.name, clock.now)
     return number
 
 
@@ -126,7 +135,7 @@ def send_test(ws: Workspace, audience: Audience, who: str) -> tuple[Route | None
     said = f"{who} tests whether notifications for {audience} arrive; nothing has happened"
     at, environment = clock.now(), ws.settings.environment
     test = Notification("test", "info", audience, "a test", said, environment=environment, at=at)
-    route = route_of(ws, test)
+    route = ws.sourced.routes.get(audience)
     if route is None:
         return None, ""
     problem = send(ws, route, body_of(test, secrets.token_hex(4), platform.node(), str(ws.root)))
@@ -135,11 +144,23 @@ def send_test(ws: Workspace, audience: Audience, who: str) -> tuple[Route | None
     return route, problem
 
 
-def route_of(ws: Workspace, notification: Notification) -> Route | None:
-    """Where a notification goes; None when nobody wants it. A ``test`` goes to every route, whatever it takes."""
-    route = ws.sourced.routes.get(notification.audience)
-    wanted = route is not None and (notification.kind == "test" or route.takes(notification.severity))
-    return route if wanted else None
+def routes_to(ws: Workspace, notification: Notification) -> tuple[Route, ...]:
+    """Where a notification goes: to the route of its audience when that takes it.
+
+    A critical one for an audience that no table names a target for goes to every route there is, once each.
+
+    Returns:
+        The routes; none when nobody wants it.
+    """
+    own = ws.sourced.routes.get(notification.audience)
+    if own is not None:
+        return (own,) if own.takes(notification.severity) else ()
+    if notification.severity != "critical" or notification.audience not in ws.sourced.unrouted:
+        return ()
+    each: dict[tuple[str, str], Route] = {}
+    for route in ws.sourced.routes.values():
+        each.setdefault((route.command, route.url), route)
+    return tuple(each.values())
 
 
 def step_outbox(ws: Workspace, now: float | None = None, *, wait_s: float = 0.0) -> int:
@@ -174,7 +195,7 @@ def _step(ws: Workspace, now: float | None) -> int:
     forget_finished(ws, items, at)
     due: dict[str, int] = {}
     for item in items:
-        route = ws.sourced.routes.get(str(item.body.get("audience")))
+        route = ws.sourced.routes.get(item.listener)
         if item.due(at) and route is not None:
             due[route.name] = due.get(route.name, 0) + 1
         elif item.open and route is None and at - item.created > GIVE_UP_S:
@@ -188,7 +209,7 @@ def _step(ws: Workspace, now: float | None) -> int:
 
 
 def acknowledge(ws: Workspace, number: str, who: str) -> bool:
-    """Note that somebody has seen a notification, so that it is not repeated.
+    """Note that somebody has seen a notification, so that it is not repeated on any route.
 
     Args:
         ws: The workspace.
@@ -198,11 +219,12 @@ def acknowledge(ws: Workspace, number: str, who: str) -> bool:
     Returns:
         Whether there was such a one that nobody had acknowledged.
     """
+    done = False
     for item in list_items(ws):
         if item.number == number and item.unacknowledged:
             changed = change_item(ws, item, lambda old: _acknowledged(old, who))
-            return changed is not None and changed.state == "acknowledged"
-    return False
+            done |= changed is not None and changed.state == "acknowledged"
+    return done
 
 
 def outbox_state(ws: Workspace) -> OutboxState:
@@ -216,7 +238,7 @@ def outbox_state(ws: Workspace) -> OutboxState:
         failed=sum(item.state == "failed" for item in items),
         dropped=dropped_count(ws),
         problem=failing[-1].problem if failing else "",
-        unacknowledged=tuple(item for item in items if item.unacknowledged),
+        unacknowledged=tuple({item.number: item for item in reversed(items) if item.unacknowledged}.values())[::-1],
     )
 
 
@@ -342,7 +364,7 @@ def _due_on(ws: Workspace, name: str, now: float) -> list[tuple[Item, Route]]:
     """What is due on a route, the gravest first, then the oldest."""
     found = []
     for item in list_items(ws):
-        route = ws.sourced.routes.get(str(item.body.get("audience")))
+        route = ws.sourced.routes.get(item.listener)
         if route is not None and route.name == name and item.due(now):
             found.append((item, route))
     return sorted(found, key=lambda each: (each[0].severity != "critical", each[0].created))

@@ -13,7 +13,7 @@ from typing import Final, get_args
 from mobius_tui.errors import MobiusError
 from mobius_tui.logs import JsonLog
 from mobius_tui.notifications.message import Audience, Notification, Severity
-from mobius_tui.notifications.outbox import notify, route_of, step_outbox
+from mobius_tui.notifications.outbox import notify, routes_to, step_outbox
 from mobius_tui.store.alerts import AlertRow, list_alerts, write_alert
 from mobius_tui.store.database import open_database, open_for_reading, writing
 from mobius_tui.store.events import add_event
@@ -140,7 +140,7 @@ class Alerts:
                 self._standings[name] = Standing(row)
             at = row.since if row.raised else row.cleared_at or 0.0
             told = notification_of(Change("alert" if row.raised else "clear", row))
-            if 0 <= self._now() - at < TOLD_AGAIN_S and route_of(self._ws, told) is not None:
+            if 0 <= self._now() - at < TOLD_AGAIN_S and routes_to(self._ws, told):
                 notify(self._ws, told)
 
     def _keep(self) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from mobius_tui.logs import LOST, JsonLog
 from mobius_tui.notifications.items import Item, State, add_item, outbox_of
+from mobius_tui.notifications.message import Notification, body_of
 from mobius_tui.operations import service_findings
 from mobius_tui.operations.machine import Finding
 from mobius_tui.operations.service_findings import examine_service
@@ -99,7 +100,8 @@ def test_a_watch_without_its_guard(
 
 def kept(ws: Workspace, state: State, problem: str = "", *, repeats: bool = False) -> None:
     number = f"{len(list(outbox_of(ws).glob('*.json'))):08x}"
-    body = {"severity": "critical" if repeats else "info"}
+    notification = Notification("alert", "critical" if repeats else "info", "sre", "title", "sentence", at=1.0)
+    body = body_of(notification, number, "host", str(ws.root))
     assert add_item(ws, Item(number, state, body, repeats=repeats, created=1.0, problem=problem))
 
 

@@ -14,6 +14,7 @@ from mobius_tui.catalogue.live import read_catalogue
 from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.notifications.outbox import outbox_state
+from mobius_tui.operations.canary_view import read_canary
 from mobius_tui.operations.watching import watch_sentence
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
@@ -88,7 +89,7 @@ class Status:
         waiting: Pairs that wait for a person; None without a database.
         low_confidence: Contents whose hash says little; None without a database.
         unhashed: Images that the worker's last scan found without a fingerprint; None when unknown.
-        watch: The watch that is on, in words; empty when none is.
+        watch: The watch that is on, or the canary that its deploy judges, in words; empty when none is.
         backup: The newest one.
         backups: How many there are.
         warnings: What a person should know: settings, an unreadable database.
@@ -195,9 +196,9 @@ def read_status(ws: Workspace) -> Status:
         backups = list_backups(ws.backups)
     except MobiusError as error:
         warnings.append(str(error))
-    watch = ""
+    watch, canary = "", read_canary(ws)
     try:
-        watch = watch_sentence(ws)
+        watch = watch_sentence(ws) if canary is None else canary.sentence
     except (MobiusError, OSError) as error:
         warnings.append(f"the watch cannot be read: {error}")
     warnings += _untold(ws)
@@ -225,7 +226,9 @@ def read_status(ws: Workspace) -> Status:
         backup=newest(backups, clock.now()),
         backups=len(backups),
         warnings=tuple(warnings),
-        next_steps=tuple(_next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, watch)),
+        next_steps=tuple(
+            _next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, "" if canary else watch)
+        ),
     )
 
 

@@ -26,6 +26,7 @@ from mobius_tui.cli.watch_lines import (
 from mobius_tui.errors import BadInput, ProcessingFailed, TimeLimit
 from mobius_tui.guard.launch import heal_guard
 from mobius_tui.launch.questions import shown_url
+from mobius_tui.operations.canary_view import canary_facts, canary_rows, canary_rules, read_canary
 from mobius_tui.operations.watching import (
     WatchOptions,
     WatchView,
@@ -258,20 +259,24 @@ def _end_facts(ws: Workspace, view: WatchView) -> dict[str, object]:
 def status(call: Call) -> int:
     """Where the watch stands: time left, each rule with value, limit and verdict, what would happen next."""
     ws = call.open_quietly()
-    view = read_watch(ws)
-    if view is None:
-        if call.json:
-            show_json({"watch": None})
-            return 0
-        show("there was no watch yet; `mobius watch` starts one")
-        return 0
+    view, canary = read_watch(ws), read_canary(ws)
     if call.json:
-        show_json({"watch": _facts(ws, view)})
+        more = {} if canary is None else {"canary": canary_facts(canary)}
+        show_json({"watch": None if view is None else _facts(ws, view), **more})
         return 0
     width = data_width()
-    for line in labelled(_status_rows(ws, view), width=width):
+    if canary is not None:
+        rows, rules = canary_rows(canary), canary_rules(canary)
+        if view is not None and view.open is not None:
+            rows.append(("afterwards", f"{view.run}, {_state(view)}"))
+    elif view is None:
+        show("there was no watch yet; `mobius watch` starts one")
+        return 0
+    else:
+        rows = _status_rows(ws, view)
+        rules = [row.to_json() for row in view.story.history[-1]] if view.story.history else []
+    for line in labelled(rows, width=width):
         show(line)
-    rules = [row.to_json() for row in view.story.history[-1]] if view.story.history else []
     if rules:
         show("")
         for line, style in rule_table(rules, width):

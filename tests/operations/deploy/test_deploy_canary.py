@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mobius_tui.catalogue.document import parse
 from mobius_tui.errors import BadInput, Cancelled, MobiusError, ProcessingFailed, TimeLimit
 from mobius_tui.operations.backup import backup_now
+from mobius_tui.operations.canary_view import CanaryView, read_canary
 from mobius_tui.operations.deploy.canary import canary_of, chosen_of
 from mobius_tui.operations.deploy.options import DeployOptions
 from mobius_tui.operations.deploy.verify import verify_canary
@@ -153,6 +154,14 @@ def test_status_calls_it_a_canary(stage: Stage) -> None:
     assert found[0].act.startswith("canary of a deploy") and found[0].since
     assert (found[0].by, found[0].run_id) == ("anna", RUN)
     assert live_catalogue(stage.ws).act == "deploy"
+
+
+def test_it_is_known_to_be_judged_only_while_it_is(stage: Stage) -> None:
+    found: list[CanaryView | None] = []
+    stage.service.during = lambda: found.append(read_canary(stage.ws))
+    stage.heard.at["verify"] = stage.heard.at["swap"] = stage.service.during
+    stage.deploy(canary=50.0)
+    assert [None if each is None else each.deploy for each in found] == [None, RUN, None]
 
 
 def test_an_accepted_canary_makes_way_for_everything(stage: Stage) -> None:

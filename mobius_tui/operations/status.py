@@ -15,6 +15,7 @@ from mobius_tui.errors import MobiusError
 from mobius_tui.launch.health import Address, worker_address
 from mobius_tui.notifications.outbox import outbox_state
 from mobius_tui.operations.canary_view import read_canary
+from mobius_tui.operations.past_watch import last_watch
 from mobius_tui.operations.watching import watch_sentence
 from mobius_tui.recovery.backups import Backup, list_backups, newest
 from mobius_tui.recovery.hashes import sha256_file
@@ -90,6 +91,7 @@ class Status:
         low_confidence: Contents whose hash says little; None without a database.
         unhashed: Images that the worker's last scan found without a fingerprint; None when unknown.
         watch: The watch that is on, or the canary that its deploy judges, in words; empty when none is.
+        last_watch: How the last watch ended, when it was not accepted and nothing was published since; empty else.
         backup: The newest one.
         backups: How many there are.
         warnings: What a person should know: settings, an unreadable database.
@@ -111,6 +113,7 @@ class Status:
     low_confidence: int | None
     unhashed: int | None
     watch: str
+    last_watch: str
     backup: Backup | None
     backups: int
     warnings: tuple[str, ...]
@@ -196,11 +199,7 @@ def read_status(ws: Workspace) -> Status:
         backups = list_backups(ws.backups)
     except MobiusError as error:
         warnings.append(str(error))
-    watch, canary = "", read_canary(ws)
-    try:
-        watch = watch_sentence(ws) if canary is None else canary.sentence
-    except (MobiusError, OSError) as error:
-        warnings.append(f"the watch cannot be read: {error}")
+    watch, past, joinable = _watches(ws, warnings)
     warnings += _untold(ws)
     worker = holder_of(ws.worker_lock)
     readable = not os.path.lexists(ws.state) or os.access(ws.state, os.R_OK | os.X_OK)
@@ -223,13 +222,27 @@ def read_status(ws: Workspace) -> Status:
         low_confidence=low,
         unhashed=unhashed,
         watch=watch,
+        last_watch=past,
         backup=newest(backups, clock.now()),
         backups=len(backups),
         warnings=tuple(warnings),
         next_steps=tuple(
-            _next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, "" if canary else watch)
+            _next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, joinable, past)
         ),
     )
+
+
+def _watches(ws: Workspace, warnings: list[str]) -> tuple[str, str, bool]:
+    """What watches, how the last watch ended, each in words, and whether `mobius watch` joins something."""
+    canary = read_canary(ws)
+    if canary is not None:
+        return canary.sentence, "", False
+    try:
+        watch = watch_sentence(ws)
+    except (MobiusError, OSError) as error:
+        warnings.append(f"the watch cannot be read: {error}")
+        watch = ""
+    return watch, "" if watch else last_watch(ws), bool(watch)
 
 
 def live_catalogue(ws: Workspace, jobs: Iterable[Job] = ()) -> LiveCatalogue:
@@ -363,13 +376,16 @@ def _next_steps(
     unhashed: int | None,
     has_backup: bool,
     waiting: int | None,
-    watch: str,
+    joinable: bool,
+    past: str,
 ) -> Iterable[tuple[str, str]]:
     """At most a handful of commands, the most urgent first."""
-    if watch:
+    if joinable:
         yield "mobius watch", "joins the watch; `mobius watch status` shows it once"
     if catalogue.error:
         yield "mobius check", "the catalogue is not valid"
+    if past:
+        yield "mobius watch status", "why the last watch ended so, and its report"
     for job in active[:1]:
         if job.state == "interrupted" and job.kind == "deploy":
             start = "mobius worker start" if worker is None else "mobius deploy --follow"

@@ -107,6 +107,10 @@ def test_status_shows_what_matters_whole(ws: Path) -> None:
     assert f"warning: {LONG}" in said and f"second {LONG}" in said and "http://127.0.0.1:5001" in said
     assert f"exit 2: {LONG}" in said and f"mobius backup create {LONG}" in said
     assert {line.split()[0] for line, _ in lines if "~" in line} <= {"MOBIUS", "catalogue"}
+    after = status_lines(replace(status, last_watch=f"rolled back 2026-11-20T18:02:11Z: {LONG} {LONG}"), 80)
+    assert len(after) <= LINES and "last watch" in joined(after) and "rolled back 2026-11-20T18:02:11Z" in joined(after)
+    assert [style for line, style in after if line.startswith("last watch")] == ["bad"]
+    assert f"mobius backup create {LONG}" in joined(after)
     endless = replace(status, warnings=(f"{LONG} " * 50,) * 5)
     lines = status_lines(endless, 80)
     assert "and 2 more warnings" in joined(lines) and "next" in [line for line, _ in lines]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -186,3 +187,31 @@ def test_what_nobody_was_told_is_a_warning(make_workspace: Opened, monkeypatch: 
     assert not read_status(ws).warnings
     monkeypatch.setattr(status, "outbox_state", lambda _: OutboxState(failing=2, problem="no\x1b[31m answer"))
     assert read_status(ws).warnings == ("2 notifications not delivered: no\\x1b[31m answer; see `mobius alerts`",)
+
+
+def test_a_watch_that_ended_badly_is_told_until_something_is_published(ws: Workspace) -> None:
+    note_act(ws.state, "deploy", "anna", run_id="deploy-1", before="0" * 64, after="1" * 64)
+    assert read_status(ws).last_watch == ""
+    note_act(ws.state, "rollback", "guard", run_id="rollback-1", before="1" * 64, after="0" * 64)
+    note_act(ws.state, "watch rolled back", "rule health", run_id="watch-1", reason="health: 3 bad in a row")
+    note_act(ws.state, "worker start", "guard")
+    found = read_status(ws)
+    assert re.fullmatch(r"rolled back \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: health: 3 bad in a row", found.last_watch)
+    assert "mobius watch status" in steps(ws)
+    note_act(ws.state, "deploy", "anna", run_id="deploy-2", before="0" * 64, after="1" * 64)
+    assert read_status(ws).last_watch == ""
+    note_act(ws.state, "watch undecided", "anna", run_id="watch-2", reason="superseded by deploy-2")
+    assert read_status(ws).last_watch == ""
+    note_act(ws.state, "watch stopped", "bert", run_id="watch-3", reason="lunch")
+    assert read_status(ws).last_watch.endswith("Z by bert: lunch")
+    note_act(ws.state, "watch accepted", "the rules", run_id="watch-4", reason="all pass")
+    assert read_status(ws).last_watch == ""
+
+
+def test_a_watch_that_is_on_hides_how_the_one_before_ended(make_workspace: Opened, run: Callable[..., Job]) -> None:
+    ws = make_workspace()
+    run(ws)
+    note_act(ws.state, "watch stopped", "bert", run_id="watch-0", reason="lunch")
+    assert read_status(ws).last_watch
+    plan_watch(ws, Plan(run="watch-20261120T120000Z", who="anna", duration_s=3600.0, interval_s=60.0))
+    assert read_status(ws).last_watch == ""

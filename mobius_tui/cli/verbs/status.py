@@ -74,14 +74,16 @@ def _facts(status: Status, width: int) -> list[tuple[str, str, str]]:
         rows.append(("running", "nothing" if status.jobs_known else "unknown, the database cannot be read"))
     if len(status.active) > 3:
         rows.append(("", f"and {len(status.active) - 3} more: mobius jobs"))
+    rows += [("last watch", status.last_watch)] if status.last_watch else []
     rows.append(("last failure", _failure(status)))
-    bad = {"invalid"} if status.last_failure is None else {"invalid", "last failure"}
+    bad = {"invalid", "last watch"} if status.last_failure is None else {"invalid", "last watch", "last failure"}
     shown: list[tuple[str, str, str]] = []
     for label, line in with_labels(rows, width=width, keep_end=["catalogue"]):
         number = sum(other == label for other, _, _ in shown)
-        if number == _MOST:
+        most = _MOST if label != "last watch" else _MOST // 2
+        if number == most:
             shown[-1] = (label, f"{shown[-1][1][: width - 4]} ...", shown[-1][2])
-        if number < _MOST:
+        if number < most:
             shown.append((label, line, "bad" if label in bad else ""))
     return shown
 

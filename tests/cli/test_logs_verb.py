@@ -66,3 +66,22 @@ def test_of_one_component_and_since_a_while(mobius: Mobius, ws: Path) -> None:
     JsonLog(ws / "logs" / "service.log").write("info", "http", "tick", "of the log")
     assert told() == ["of the rotated log", "of the log"]
     assert told("--component", "worker") == ["of the rotated log"]
+
+
+def test_of_a_component_that_only_the_service_log_knows(mobius: Mobius, ws: Path) -> None:
+    with closing(open_database(ws / ".mobius" / "mobius.db")) as connection:
+        add_event(connection, "info", "worker", "tick", "of the database")
+    service = JsonLog(ws / "logs" / "service.log", rotate=True)
+    service.write("info", "notify", "no_route", "watch rolled back", RUN)
+    service.write("warning", "notify", "not_delivered", "was not delivered")
+    service.write("info", "worker", "start", "only in the file")
+
+    def told(*given: str) -> list[str]:
+        return [event["message"] for event in mobius("logs", "--json", *given, "--workspace", ws).json]
+
+    assert told("--component", "notify") == ["watch rolled back", "was not delivered"]
+    assert told("--component", "notify", "--level", "warning") == ["was not delivered"]
+    assert told("--component", "notify", "-n", "1") == ["was not delivered"]
+    assert told("--component", "worker") == ["of the database"]
+    assert told() == ["of the database"]
+    assert told("--component", "odd") == []

@@ -303,8 +303,12 @@ def test_a_failed_job_of_the_worker_is_told_once(tmp_path, receiver, start_worke
     with closing(open_database(ws.database)) as connection:
         job = add_job(connection, "migrate", default_options(ws).to_json(), "ann")
     start_worker(ws)
-    until(lambda: web.got, "the failure is told")
-    (body,) = web.got
-    assert (body["kind"], body["audience"], body["run"]) == ("failed verb", "devops", job.run_id)
+
+    def failed():  # beside `health` for sre, which is critical and has no route of its own
+        return [body for body in web.got if body["kind"] == "failed verb"]
+
+    until(failed, "the failure is told")
+    (body,) = failed()
+    assert (body["audience"], body["run"]) == ("devops", job.run_id)
     assert body["verdict"]["exit_code"] == 1
     assert body["sentence"]

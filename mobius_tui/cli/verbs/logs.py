@@ -1,4 +1,4 @@
-"""`mobius logs`: the events of the database for people; the run's log file where the database has them no more."""
+"""`mobius logs`: the events of the database for people; the log files where they know what the database does not."""
 
 from __future__ import annotations
 
@@ -89,6 +89,8 @@ def logs(call: Call, follow: bool, level: str, run_id: str, component: str, sinc
             who = f" by {visible(run_id or component)}" if run_id or component else ""
             call.say(f"nothing was logged{who} at level {level}")
         return 0
+    if found and not any(event.id for event in found):
+        call.say("these are from the log files; what follows is from the database's events only")
     for event in _follow(ws, wanted, last):
         say(event)
     return 0
@@ -105,7 +107,7 @@ def _latest(ws: Workspace, wanted: Wanted, lines: int) -> tuple[list[Event], int
                 last = int(connection.execute("SELECT coalesce(max(id), 0) FROM events").fetchone()[0])
                 found = _listed(connection, wanted, 0, lines) if lines else []
                 connection.execute("COMMIT")
-                if not wanted.run_id:
+                if not wanted.run_id and (found or not wanted.component):
                     return found, last
                 filed = _of_run_log(ws, wanted, lines) if found else _from_files(ws, wanted, lines)
                 return (filed if _knows_more(filed, found) else found), last
@@ -143,7 +145,8 @@ def _from_files(ws: Workspace, wanted: Wanted, lines: int) -> list[Event]:
             raise BadInput(f"there is no run {visible(run_id)!r}", fix="`mobius jobs --all --json` has their names")
         paths = [path]
     else:
-        paths = sorted([*ws.logs.glob("*.log"), *ws.logs.glob(f"{SERVICE_LOG}.[0-9]*")]) if ws.logs.is_dir() else []
+        found_here = [*ws.logs.glob("*.log"), *ws.logs.glob(f"{SERVICE_LOG}.[0-9]*")] if ws.logs.is_dir() else []
+        paths = sorted(found_here, reverse=True)  # of one millisecond, what was rotated comes before what is written
     found: list[Event] = []
     for path in paths:  # the end of each: years of logs need not fit in memory
         found += deque((event for event in _read_log(path) if wanted.takes(event)), maxlen=lines)

@@ -13,7 +13,6 @@ from mobius_tui.system import clock
 from mobius_tui.text import human_seconds, visible
 
 _ENTRIES: Final = {"start", "guard", "gap", "wish", "page", "trigger", "rollback", "pin", "time over", "ending", "end"}
-_OWN: Final = {"n", "time", "what", "boot_id", "boottime", "rules", "measurement", "row"}
 _MARKUP: Final = re.compile(r"([\\`*_{}\[\]|~$]|:(?=//)|(?<=www)\.)", re.IGNORECASE)
 _ENTITIES: Final = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "@": "&#64;"}
 
@@ -44,7 +43,7 @@ def report_of(records: Sequence[Mapping[str, Any]]) -> Report:
             "auto_now": _auto(plan, records),
             "planned_at": begin.get("time"),
             "began_at": start.get("time"),
-            "ended_at": last.get("time"),
+            "ended_at": _when(last) or None,
         },
         "outcome": last.get("outcome") or "",
         "decided_by": last.get("decided_by") or "",
@@ -211,10 +210,70 @@ def _rules(report: Mapping[str, Any]) -> list[str]:
 def _timeline(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for record in map(_mapping, _list(report.get("timeline"))):
-        facts = {name: value for name, value in record.items() if name not in _OWN and value not in ("", None, {}, [])}
-        told = ", ".join(f"{name} {value}" for name, value in facts.items())
-        rows.append((safe(_dash(record.get("time"))), safe(record.get("what")), safe(told)))
-    return _table(("when", "what", "facts"), rows) if rows else ["Nothing."]
+        who, words = _words(record)
+        rows.append(tuple(safe(_dash(cell)) for cell in (_when(record), record.get("what"), who, words)))
+    return _table(("when", "what", "who", "in words"), rows) if rows else ["Nothing."]
+
+
+def _words(record: Mapping[str, Any]) -> tuple[object, str]:
+    """Who did what a record tells of, and what it was."""
+    what, who, why = record.get("what"), record.get("who"), str(record.get("reason") or "")
+    because = f": {why}" if why else ""
+    if what == "start":
+        way = record.get("way")
+        return "guard", f"the watch begins, {f'the way back is {way}' if way else 'no way back is known'}"
+    if what == "guard":
+        note = record.get("note")
+        return "guard", "a guard takes the watch up" + (f"; {note}" if note else "")
+    if what == "gap":
+        missed = f"measurements {_dash(record.get('from'))} to {_dash(record.get('to'))} were missed"
+        return "guard", f"{missed}: {record.get('why') or 'no data'}"
+    if what == "wish":
+        refused = "refused: " if record.get("granted") is False else ""
+        asked = f"asks for {record.get('act') or 'something'}" + (f" ({why})" if why else "")
+        return who, f"{asked}: {refused}{record.get('answer') or 'answered'}"
+    if what == "page":
+        return "guard", f"tells people: {_paged(record)}"
+    if what == "pin":
+        return "guard", f"the way back {record.get('backup')} is kept for good"
+    if what == "trigger":
+        return who, f"decides to roll back{because}"
+    if what == "rollback":
+        return who or "guard", _rollback(record, because)
+    decided = record.get("decided_by")
+    if what == "time over":
+        return decided or "guard", f"the time is over without a verdict{because}"
+    verb = "decides" if what == "ending" else "it is over"
+    return decided, f"{verb}: {record.get('outcome') or '-'}{because}"
+
+
+def _paged(record: Mapping[str, Any]) -> str:
+    about, sentence = str(record.get("about") or ""), record.get("sentence")
+    kind, _, rule = about.partition(" ")
+    if kind == "undecided":
+        return "there is no verdict, and a person has to decide"
+    subject = f"{rule} is not judged" if kind == "silent" else f"{about} fails"
+    return f"{subject}: {sentence}" if sentence else subject
+
+
+def _rollback(record: Mapping[str, Any], because: str) -> str:
+    if record.get("state") == "done":
+        warnings = "; ".join(str(each) for each in _list(record.get("warnings")))
+        return f"the catalogue is back as in {_dash(record.get('target'))}" + (f"; {warnings}" if warnings else "")
+    if record.get("state") == "failed":
+        return f"the rollback failed and is tried again{because}"
+    return f"rolls back to {record.get('backup') or 'what was live before'}{because}"
+
+
+def _when(record: Mapping[str, Any]) -> object:
+    """When a record was written; of one without that, the moment that it tells of."""
+    return record.get("time") or _moment(record.get("at"))
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e11:
+        return clock.iso(value)
+    return ""
 
 
 def _baseline(report: Mapping[str, Any]) -> list[str]:
@@ -222,8 +281,8 @@ def _baseline(report: Mapping[str, Any]) -> list[str]:
     rows = []
     for name, value in baseline.items():
         shown = f"{len(value)} images" if name == "probes" and isinstance(value, list | tuple) else value
-        if name == "at" and isinstance(value, int | float) and 0 <= value < 1e11:
-            shown = clock.iso(value)
+        if name == "at":
+            shown = _moment(value) or value
         shown = _figure({"failure_rate": "failures", "p95_ms": "p95"}.get(name), shown)
         rows.append((safe(name.replace("_", " ")), safe(_dash(shown))))
     return _table(("", "before the swap"), rows) if rows else ["None: only the fixed limits held."]

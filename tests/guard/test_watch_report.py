@@ -76,7 +76,7 @@ def test_the_page_shows_figures_and_no_markup_from_outside():
     for line in page.splitlines():
         if line.startswith("|"):
             cells = re.split(r"(?<!\\)\|", line)
-            assert len(cells) in {4, 5, 7, 12}, line
+            assert len(cells) in {4, 6, 7, 12}, line
 
 
 def test_text_is_shown_as_it_is():
@@ -103,3 +103,56 @@ def test_a_watch_that_never_started_or_has_strange_records_has_a_report():
 def test_the_state_of_an_open_watch_is_that_of_its_latest_word():
     told = [*records()[:-1], {"what": "time over", "outcome": "undecided", "reason": "p95 could not have fired"}]
     assert report_of(told)["outcome"] == "undecided"
+
+
+def happened(*records):
+    page = report_markdown(report_of([{"what": "begin", "plan": PLAN.to_json()}, *records]))
+    section = page.split("## What happened")[1].split("##")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    return [tuple(cell.strip().replace("\\", "") for cell in line.strip("|").split(" | ")) for line in lines]
+
+
+def test_what_happened_is_told_in_words_with_time_and_who():
+    at = {"time": "2026-11-20T18:02:11Z", "at": 1795197862.4043753, "elapsed_s": 3.0148696709984506}
+    told = happened(
+        {**at, "what": "start", "way": "", "boot_id": "b", "boottime": 4.5, "published": "deploy-1"},
+        {**at, "what": "guard", "token": "1:2", "note": "the machine was started again since"},
+        {**at, "what": "wish", "wish": 1, "act": "auto", "who": "ann", "reason": "night", "granted": True,
+         "answer": "automatic rollback is on", "facts": {"on": True}},
+        {**at, "what": "wish", "act": "extend", "who": "bob", "granted": False, "answer": "at most 24 hours"},
+        {**at, "what": "page", "about": "p95", "sentence": "40 s, over the limit"},
+        {**at, "what": "page", "about": "silent queue", "sentence": "no figure"},
+        {**at, "what": "page", "about": "undecided 4 0"},
+        {**at, "what": "pin", "backup": "a.bak"},
+        {**at, "what": "trigger", "who": "rule health", "rule": "health", "reason": "3 bad", "row": {"value": 3.0}},
+        {**at, "what": "rollback", "state": "begins", "backup": "a.bak", "who": "guard", "before": "ab", "reason": ""},
+        {**at, "what": "rollback", "state": "failed", "reason": "no room"},
+        {**at, "what": "rollback", "state": "done", "target": "a.bak", "after": "cd", "warnings": ["slow"]},
+        {**at, "what": "ending", "outcome": "rolled back", "decided_by": "rule health", "reason": "3 bad"},
+        {"what": "end", "outcome": "rolled back", "decided_by": "rule health", "reason": "3 bad", "at": at["at"]},
+    )  # fmt: skip
+    assert [each[1:] for each in told] == [
+        ("start", "guard", "the watch begins, no way back is known"),
+        ("guard", "guard", "a guard takes the watch up; the machine was started again since"),
+        ("wish", "ann", "asks for auto (night): automatic rollback is on"),
+        ("wish", "bob", "asks for extend: refused: at most 24 hours"),
+        ("page", "guard", "tells people: p95 fails: 40 s, over the limit"),
+        ("page", "guard", "tells people: queue is not judged: no figure"),
+        ("page", "guard", "tells people: there is no verdict, and a person has to decide"),
+        ("pin", "guard", "the way back a.bak is kept for good"),
+        ("trigger", "rule health", "decides to roll back: 3 bad"),
+        ("rollback", "guard", "rolls back to a.bak"),
+        ("rollback", "guard", "the rollback failed and is tried again: no room"),
+        ("rollback", "guard", "the catalogue is back as in a.bak; slow"),
+        ("ending", "rule health", "decides: rolled back: 3 bad"),
+        ("end", "rule health", "it is over: rolled back: 3 bad"),
+    ]
+    assert {each[0] for each in told[:-1]} == {at["time"]} and told[-1][0] == "2026-11-20T18:04:22Z"
+
+
+def test_an_end_that_is_not_in_the_journal_yet_has_its_time():
+    report = report_of([{"what": "begin", "plan": PLAN.to_json()}, {"what": "end", "at": 1795197862.4}])
+    assert report["watch"]["ended_at"] == "2026-11-20T18:04:22Z"
+    assert "| Ended | 2026-11-20T18:04:22Z |" in report_markdown(report)
+    for odd in (True, "x", -1, 1e300, None, math.nan):
+        assert report_of([{"what": "end", "at": odd}])["watch"]["ended_at"] is None

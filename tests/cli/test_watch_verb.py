@@ -76,7 +76,7 @@ def test_a_second_verb_joins_and_both_end_alike(place: Watched) -> None:
     first = place.begin(*LONG, "--as", "ann")
     second = place.attach("--auto-rollback", "--duration", "5s", "--as", "bob")
     until(lambda: "joined the watch" in place.said(1), "it joins")
-    assert "of ann; " in place.said(1)
+    assert " of ann, until " in place.said(1)
     assert "--auto-rollback" in place.said(1) and "--duration had no effect" in place.said(1)
     assert not place.open().plan.auto
     answer = place.ask("watch", "accept", "--as", "eve", "--reason", "all well")

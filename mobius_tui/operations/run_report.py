@@ -27,12 +27,14 @@ from mobius_tui.logs import KEPT, SERVICE_LOG
 from mobius_tui.operations.deploy.space import nearest
 from mobius_tui.operations.run_steps import seconds_of
 from mobius_tui.operations.run_timeline import RunFacts, timeline, timeline_page
+from mobius_tui.operations.run_watch import collect_watch, is_watch
 from mobius_tui.operations.status import job_facts
 from mobius_tui.recovery.atomic import write_atomic
 from mobius_tui.recovery.hashes import read_whole
 from mobius_tui.recovery.history import read_history
 from mobius_tui.recovery.journal import ENDING, JOURNALS, journals, read_journal, run_of
 from mobius_tui.recovery.staging import real_file
+from mobius_tui.recovery.watches import WATCHES
 from mobius_tui.redaction import redacted, redacted_value
 from mobius_tui.settings import shown_setting
 from mobius_tui.store.database import open_for_reading
@@ -141,8 +143,9 @@ def _known_run(ws: Workspace, connection: sqlite3.Connection | None, asked: str)
                 known[name] = None
                 if asked == str(number):
                     asked = name
-    with contextlib.suppress(OSError):
-        known |= dict.fromkeys(run_of(path) for path in journals(ws.state / JOURNALS))
+    for folder in (JOURNALS, WATCHES):
+        with contextlib.suppress(OSError):
+            known |= dict.fromkeys(run_of(path) for path in journals(ws.state / folder))
     with contextlib.suppress(OSError):
         known |= {str(act.get("run")): None for act in read_history(ws.state, 100_000) if act.get("run")}
     with contextlib.suppress(OSError):
@@ -163,6 +166,10 @@ def _gather(ws: Workspace, connection: sqlite3.Connection | None, run: str, part
     facts = RunFacts(run)
     _add_rows(connection, facts, parts)
     _add_journal(ws, facts, parts)
+    if is_watch(run):
+        facts.watch = collect_watch(ws, connection, run, facts.records)
+        parts.files |= facts.watch.files
+        parts.missing += facts.watch.missing
     _add_history(ws, facts, parts)
     _add_run_log(ws, facts, parts)
     if connection is not None and not facts.events and not facts.log_records:
@@ -188,19 +195,20 @@ def _add_rows(connection: sqlite3.Connection | None, facts: RunFacts, parts: _Pa
         parts.missing.append(f"the database does not give job row and events: {visible(str(error))}")
         return
     if job is None:
-        parts.missing.append("the database has no job row of it")
+        if not is_watch(facts.run):  # the guard's own row is its
+            parts.missing.append("the database has no job row of it")
     else:
         facts.job = job_facts(job)
         parts.files["job.json"] = _json(facts.job)
 
 
 def _add_journal(ws: Workspace, facts: RunFacts, parts: _Parts) -> None:
-    path = ws.state / JOURNALS / f"{facts.run}{ENDING}"
+    path = ws.state / (WATCHES if is_watch(facts.run) else JOURNALS) / f"{facts.run}{ENDING}"
     try:
         reading = read_journal(path)
         raw = read_whole(path).data.rstrip(b"\0")
     except FileNotFoundError:
-        if facts.run.startswith(("deploy", "rollback")):
+        if facts.run.startswith(("deploy", "rollback", "watch-")):
             parts.missing.append("there is no journal of it")
         return
     except (OSError, MobiusError) as error:

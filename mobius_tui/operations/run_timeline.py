@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mobius_tui.operations.run_steps import cut_off, seconds_of, steps_of_journal, steps_of_summary
+from mobius_tui.operations.run_watch import HEAVY, WatchFound, watch_head, watch_page
 from mobius_tui.store.events import Event
 from mobius_tui.store.jobs import ACTIVE
 from mobius_tui.system import clock
@@ -45,6 +46,7 @@ class RunFacts:
         records: Its journal.
         acts: Its acts in the history.
         log_records: The records of its run log.
+        watch: What there is of a watch; None for any other run.
     """
 
     run: str
@@ -53,6 +55,7 @@ class RunFacts:
     records: tuple[Mapping[str, Any], ...] = ()
     acts: tuple[Mapping[str, Any], ...] = ()
     log_records: tuple[Mapping[str, Any], ...] = ()
+    watch: WatchFound | None = None
 
     def span(self) -> tuple[float | None, float | None]:
         """When it began and ended, seconds since the epoch, as far as anything says."""
@@ -70,6 +73,16 @@ class RunFacts:
         job = self.job or nothing
         act = self.acts[-1] if self.acts else nothing
         began, ended = self.span()
+        if self.watch is not None:
+            return {
+                "run": self.run,
+                "kind": "watch",
+                "who": begin.get("who") or _planned(self.watch, "who"),
+                "reason": begin.get("reason") or _planned(self.watch, "reason"),
+                "began": None if began is None else clock.iso(began),
+                "ended": None if ended is None else clock.iso(ended),
+                **watch_head(self.watch.report),
+            }
         return {
             "run": self.run,
             "kind": begin.get("kind") or job.get("kind") or act.get("act") or self.run.partition("-")[0],
@@ -132,6 +145,11 @@ class RunFacts:
         return found
 
 
+def _planned(watch: WatchFound, name: str) -> object:
+    plan = watch.report.get("watch")
+    return plan.get(name) if isinstance(plan, Mapping) else None
+
+
 def _meant(records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], bool]:
     """What a run meant to put live over what, by its last round; and whether it says that this was done."""
     is_rollback = records[0].get("kind") == "rollback"
@@ -173,13 +191,25 @@ def timeline(facts: RunFacts) -> list[Entry]:
     rows = list(_of_job(facts.job))
     ended = 1 if (facts.job or {}).get("finished_at") else 0
     entries = [*rows[: len(rows) - ended], *_of_journal(facts.records), *_of_acts(facts.acts)]
+    entries += _of_wishes(facts.watch)
     entries += _of_events(facts.events) if facts.events else _of_log(facts.log_records)
     # most sources know whole seconds: within one, a row's beginning stands first and its end last
     return sorted([*entries, *rows[len(rows) - ended :]], key=lambda entry: str(entry["time"]))
 
 
+def _of_wishes(watch: WatchFound | None) -> Iterator[Entry]:
+    for wish in () if watch is None else watch.wishes:
+        why = f": {wish.reason}" if wish.reason else ""
+        yield _entry(clock.iso(wish.at), "wish", f"{wish.act} by {wish.who}{why}", dict(wish.facts))
+
+
 def _of_journal(records: Sequence[Mapping[str, Any]]) -> Iterator[Entry]:
+    watch = bool(records) and records[0].get("kind") == "watch"
     for record in records:
+        if watch:
+            if record.get("what") == "tick":  # events and run log tell the measurements
+                continue
+            record = {name: value for name, value in record.items() if name not in HEAVY}
         words = [str(record.get("what", "?"))]
         words += [str(record[name]) for name in ("step", "state", "reason", "text") if record.get(name)]
         rest = {name: value for name, value in record.items() if name not in _OWN_FACTS}
@@ -238,8 +268,9 @@ def timeline_page(
     """
     head = facts.head()
     lines = [f"# {_plain(facts.run)}", ""]
-    head["published"] = _published(head) if facts.records else None
-    for name in _HEAD:
+    if facts.watch is None:
+        head["published"] = _published(head) if facts.records else None
+    for name in _HEAD if facts.watch is None else [name for name in head if name != "run"]:
         value = head[name]
         if name == "published" and not value:
             continue
@@ -258,6 +289,8 @@ def timeline_page(
                 step.reason,
             ]
             lines.append("| " + " | ".join(_plain(cell) for cell in cells) + " |")
+    if facts.watch is not None:
+        lines += watch_page(facts.watch.report, facts.watch.wishes)
     if missing:
         lines += ["", "## What is missing", "", *(f"- {_plain(sentence)}" for sentence in missing)]
     if machine:

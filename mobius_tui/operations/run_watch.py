@@ -174,7 +174,9 @@ def watch_page(report: Mapping[str, Any], wishes: Sequence[Wish]) -> list[str]:
     asked = [f"{_when(each)}: asked about {safe(each.get('about'))}" for each in entries if each.get("what") == "page"]
     back = [f"{_when(each)}: {safe(_rollback(each))}" for each in entries if each.get("what") == "rollback"]
     lines += _listed("Triggers", [*fired, *asked], "Nothing fired.")
-    lines += _listed("Rollback", back, "Nothing was rolled back.")
+    by_hand = f"Not by the watch: {safe(report.get('reason') or '-')}."
+    none = by_hand if report.get("outcome") == "rolled back" else "Nothing was rolled back."
+    lines += _listed("Rollback", back, none)
     answers = {each.get("wish"): each for each in entries if each.get("what") == "wish"}
     wished = [f"{safe(clock.iso(each.at))}: {safe(_wish(each, answers.get(each.number)))}" for each in wishes]
     return lines + _listed("Wishes", wished, "Nobody wished anything.")

@@ -14,6 +14,7 @@ from mobius_tui.guard.files import records_of
 from mobius_tui.guard.model import Plan
 from mobius_tui.guard.report import report_markdown, report_of
 from mobius_tui.logs import JsonLog
+from mobius_tui.operations.run_watch import watch_page
 from mobius_tui.recovery.history import note_act
 from mobius_tui.recovery.journal import Journal
 from mobius_tui.recovery.watches import append_wish, wishes_path
@@ -120,3 +121,10 @@ def test_a_watch_of_which_only_the_journal_is_left_is_a_known_run(mobius: Mobius
         path.unlink()
     found, _ = reported(mobius, ws)
     assert json.loads(found["timeline.json"])["conclusion"] == REASON
+
+
+def test_a_rollback_by_hand_is_told_as_one() -> None:
+    report = {"outcome": "rolled back", "reason": "anna rolled *back*", "timeline": [], "snapshots": "odd"}
+    page = "\n".join(watch_page(report, ()))
+    assert "Not by the watch: anna rolled \\*back\\*." in page and "None was taken." in page
+    assert "Nothing was rolled back." in "\n".join(watch_page({**report, "outcome": "accepted"}, ()))

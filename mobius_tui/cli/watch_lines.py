@@ -103,9 +103,8 @@ def event_sentence(record: Mapping[str, Any]) -> str:
     if what == "gap":
         return f"measurements {record.get('from')} to {record.get('to')} were missed: {record.get('why') or 'no data'}"
     if what == "trigger":
-        row = record.get("row")
-        told = str(row.get("sentence") or "") if isinstance(row, Mapping) else ""
-        return f"rolling back, decided by {record.get('who')}: {why}" + (f": {told}" if told else "")
+        by = "" if record.get("rule") else f", decided by {record.get('who')}"  # the reason begins with the rule's name
+        return f"rolling back{by}: {why}"
     if what == "wish":
         asked = f"{record.get('who')}: {record.get('act')}" + (f" ({why})" if why else "")
         return f"{asked}: {record.get('answer')}"
@@ -114,7 +113,7 @@ def event_sentence(record: Mapping[str, Any]) -> str:
     if what == "rollback" and record.get("state") == "failed":
         return f"the rollback failed and is tried again: {why}"
     if what == "rollback":
-        return f"rolling back to {record.get('backup') or 'what was live before'}"
+        return f"rolling back to {record['backup']}" if record.get("backup") else "rolling back"
     return ""
 
 

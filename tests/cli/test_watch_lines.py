@@ -65,8 +65,11 @@ def test_a_rule_without_data_is_explained_where_it_is_asked_for() -> None:
 
 
 def test_what_happens_in_words() -> None:
-    trigger = {"what": "trigger", "who": "guard", "reason": "rule health", "row": {"sentence": "3 bad in a row"}}
-    assert event_sentence(trigger) == "rolling back, decided by guard: rule health: 3 bad in a row"
+    trigger = {"what": "trigger", "rule": "health", "who": "rule health", "reason": "health: 3 bad in a row"}
+    assert event_sentence(trigger) == "rolling back: health: 3 bad in a row"
+    assert event_sentence({**trigger, "rule": "", "who": "ada", "reason": "by hand"}) == (
+        "rolling back, decided by ada: by hand"
+    )
     assert (
         event_sentence({"what": "gap", "from": 3, "to": 5, "why": "asleep"})
         == "measurements 3 to 5 were missed: asleep"

@@ -44,6 +44,7 @@ faults: system $(STAMP)
 benchmarks: $(STAMP)
 	$(BIN)/python benchmarks/neighbours.py
 	$(BIN)/python benchmarks/fingerprint.py
+	$(BIN)/python benchmarks/watch_simulation.py --watches 1000
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -175,23 +175,7 @@ def read_status(ws: Workspace) -> Status:
         What could be found out; what could not is in ``warnings``.
     """
     warnings = list(ws.sourced.warnings)
-    jobs: list[Job] = []
-    row: WorkerRow | None = None
-    waiting = low = None
-    known = False
-    try:
-        connection = open_for_reading(ws.database)
-        if connection is not None:
-            with contextlib.closing(connection):
-                jobs, row = recent_jobs(connection, 100), read_worker(connection)
-                waiting, low = count_pairs(connection), count_low_confidence(connection)
-        known = True
-    except MobiusError as error:
-        warnings.append(str(error))
-    except OSError as error:
-        warnings.append(f"the database cannot be read: {error.strerror}")
-    except (sqlite3.Error, ValueError) as error:
-        warnings.append(f"the database cannot be used: {error}")
+    known, jobs, row, waiting, low = _from_database(ws, warnings)
     catalogue = live_catalogue(ws, jobs)
     warnings += _cut_off(ws)
     backups: list[Backup] = []
@@ -230,6 +214,30 @@ def read_status(ws: Workspace) -> Status:
             _next_steps(catalogue, worker, active, failure, unhashed, bool(backups), waiting, joinable, past)
         ),
     )
+
+
+def _from_database(
+    ws: Workspace, warnings: list[str]
+) -> tuple[bool, list[Job], WorkerRow | None, int | None, int | None]:
+    """Whether the database could be read or there is none, its jobs and worker, and how long the queue is."""
+    jobs: list[Job] = []
+    row: WorkerRow | None = None
+    waiting = low = None
+    known = False
+    try:
+        connection = open_for_reading(ws.database)
+        if connection is not None:
+            with contextlib.closing(connection):
+                jobs, row = recent_jobs(connection, 100), read_worker(connection)
+                waiting, low = count_pairs(connection), count_low_confidence(connection)
+        known = True
+    except MobiusError as error:
+        warnings.append(str(error))
+    except OSError as error:
+        warnings.append(f"the database cannot be read: {error.strerror}")
+    except (sqlite3.Error, ValueError) as error:
+        warnings.append(f"the database cannot be used: {error}")
+    return known, jobs, row, waiting, low
 
 
 def _watches(ws: Workspace, warnings: list[str]) -> tuple[str, str, bool]:

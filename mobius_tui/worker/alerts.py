@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final, get_args
 
-from mobius_tui.errors import MobiusError
+from mobius_tui.errors import EnvironmentFailed, MobiusError
 from mobius_tui.logs import JsonLog
 from mobius_tui.notifications.message import Audience, Notification, Severity
 from mobius_tui.notifications.outbox import notify, routes_to, step_outbox
@@ -148,6 +148,8 @@ class Alerts:
         if not self._unwritten and not self._events:
             return
         try:
+            if not self._ws.state.is_dir():  # a workspace that was removed is not made anew
+                raise EnvironmentFailed("the state folder is gone", where=visible(str(self._ws.state)))
             with contextlib.closing(open_database(self._ws.database, busy_ms=_BUSY_MS)) as connection:
                 self._write(connection)
         except (sqlite3.Error, OSError, MobiusError) as error:

@@ -36,7 +36,7 @@ class LiveDatabase:
         if self._connection is not None and _identity(self._path) == self._identity:
             return self._connection
         self.close()
-        if self.opened and not self._path.parent.is_dir():
+        if not self._path.parent.is_dir():
             raise EnvironmentFailed("the state folder is gone", where=visible(str(self._path.parent)))
         self._connection = open_database(self._path)
         self._identity = _identity(self._path)

@@ -146,12 +146,18 @@ def _from_files(ws: Workspace, wanted: Wanted, lines: int) -> list[Event]:
         paths = [path]
     else:
         found_here = [*ws.logs.glob("*.log"), *ws.logs.glob(f"{SERVICE_LOG}.[0-9]*")] if ws.logs.is_dir() else []
-        paths = sorted(found_here, reverse=True)  # of one millisecond, what was rotated comes before what is written
+        paths = sorted(found_here, key=_turn)
     found: list[Event] = []
     for path in paths:  # the end of each: years of logs need not fit in memory
         found += deque((event for event in _read_log(path) if wanted.takes(event)), maxlen=lines)
     found.sort(key=lambda event: event.at)
     return found[-lines:] if lines else []
+
+
+def _turn(path: Path) -> tuple[int, str]:
+    """Where a file stands among those whose records are of one millisecond: what was rotated first, the oldest first."""
+    number = path.suffix[1:]
+    return (-int(number), path.name) if number.isascii() and number.isdigit() else (1, path.name)
 
 
 def _read_log(path: Path) -> Iterator[Event]:

@@ -155,7 +155,7 @@ def _from_files(ws: Workspace, wanted: Wanted, lines: int) -> list[Event]:
 
 
 def _turn(path: Path) -> tuple[int, str]:
-    """Where a file stands among those whose records are of one millisecond: what was rotated first, the oldest first."""
+    """Where a file stands among others with records of the same millisecond: what was rotated comes first, by age."""
     number = path.suffix[1:]
     return (-int(number), path.name) if number.isascii() and number.isdigit() else (1, path.name)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from mobius_tui.errors import EnvironmentFailed, Held
 from mobius_tui.system import clock
-from mobius_tui.system.processes import is_alive, process_token
+from mobius_tui.system.processes import is_alive, pid_of, process_token
 from mobius_tui.text import visible
 
 _PROBE_S = 0.25
@@ -227,7 +227,7 @@ def send_signal(holder: Holder, number: int, what: str) -> None:
         EnvironmentFailed: It belongs to another user.
     """
     try:
-        if is_alive(holder.token):
+        if is_alive(holder.token) and pid_of(holder.token) == holder.pid:  # PID 0 would be this very group
             os.kill(holder.pid, number)
     except ProcessLookupError:
         return

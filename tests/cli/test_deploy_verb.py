@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ending import kill_holder
 from running_verbs import Mobius, finish, start, tree
 
 from mobius_tui.cli.step_lines import StepPrinter, live_line, step_lines
@@ -302,8 +303,7 @@ def test_a_guard_watches_it_and_nothing_is_deployed_meanwhile(mobius: Mobius, li
         until(lambda: guard_holder(ws) is None, "the guard ends")
     finally:
         holder = guard_holder(ws)
-        if holder is not None:
-            os.kill(holder.pid, signal.SIGKILL)
+        kill_holder(holder)
         mobius("worker", "stop", "--workspace", live)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from ending import kill_holder
 from running_verbs import Answer, start
 from worker_process import make_workspace, until
 
@@ -97,9 +96,7 @@ class Watched:
         with contextlib.suppress(AssertionError):
             until(lambda: guard_holder(self.ws) is None, "the guard has ended")
         for holder in (guard_holder(self.ws), worker_holder(self.ws)):
-            if holder is not None and holder.pid:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(holder.pid, signal.SIGKILL)
+            kill_holder(holder)
         until(lambda: worker_holder(self.ws) is None, "the worker has ended")
 
 

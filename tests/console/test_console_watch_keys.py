@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from console_states import NOW, Frozen, console, done, running, workspace
+from ending import kill_holder
 from publish_states import deploying
 from watch_states import (
     ALERTS,
@@ -322,8 +322,7 @@ def guarded(tmp_path: Path) -> Iterator[Workspace]:
     finally:
         deadline = time.monotonic() + 30.0
         while (holder := guard_holder(ws)) is not None and time.monotonic() < deadline:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(holder.pid, signal.SIGKILL)
+            kill_holder(holder)
             time.sleep(0.05)
 
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ending import kill_holder
 from worker_process import make_workspace, until
 
 from mobius_tui.guard.files import journal_path, records_of
@@ -99,9 +100,10 @@ class Guarded:
 
     def kill(self) -> str:
         """Kill the guard; its token."""
+        self.guard()  # it has left its name
         holder = guard_holder(self.ws)
         assert holder is not None
-        os.kill(holder.pid, signal.SIGKILL)
+        kill_holder(holder)
         until(lambda: guard_holder(self.ws) is None, "the guard is gone")
         return holder.token
 
@@ -130,9 +132,7 @@ def guarded(root: Path, settings: str = "") -> Iterator[Guarded]:
         deadline = time.monotonic() + 30.0
         while holders := [holder for holder in (guard_holder(made.ws), worker_holder(made.ws)) if holder]:
             for holder in holders:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(holder.pid, signal.SIGCONT)
-                    os.kill(holder.pid, signal.SIGKILL)
+                kill_holder(holder, signal.SIGCONT, signal.SIGKILL)
             if time.monotonic() > deadline:
                 break
             time.sleep(0.05)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ending import kill_holder
 from guarded import Guarded, guarded
 from worker_process import until
 
@@ -314,8 +315,7 @@ def test_killed_at_random_moments_it_always_ends_in_one_outcome(place: Guarded, 
         assert place.live.read_bytes() in {place.old, place.new}
         holder = guard_holder(place.ws)
         if holder is not None and holder.pid:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(holder.pid, signal.SIGKILL)
+            kill_holder(holder)
             until(lambda token=holder.token: not is_alive(token), "it is dead")
         if place.whats("end"):
             break

@@ -13,6 +13,7 @@ from mobius_tui.store.alerts import AlertRow
 from mobius_tui.store.events import add_event, forget_events
 from mobius_tui.store.jobs import Job, claim_next
 from mobius_tui.store.metrics import forget_old
+from mobius_tui.store.watches import forget_watches
 from mobius_tui.system import clock
 from mobius_tui.text import visible
 from mobius_tui.worker.alerts import Alerts, figures_of
@@ -171,6 +172,7 @@ class Service:
         now = clock.now()
         forget_events(connection, now - EVENTS_KEPT_S)
         forget_old(connection, now)
+        forget_watches(connection, now)
 
     def _job_ended(self, job: Job) -> None:
         self._log.write("info", "worker", "job_ended", f"job {job.id} is over or left", job.run_id)
